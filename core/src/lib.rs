@@ -1,1 +1,28 @@
-//! Stub.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
+
+pub mod captp;
+mod error;
+pub mod host;
+mod limits;
+mod locator;
+pub mod native;
+pub mod passable;
+pub mod promise;
+mod sync;
+pub mod syrup;
+pub mod transport;
+pub mod vat;
+
+// The public interface is:
+pub use error::{Error, RemoteError};
+pub use host::Host;
+pub use limits::Limits;
+pub use locator::{BadLocator, Location, SturdyRef};
+pub use native::{Promise, Reference, Referenceable, Symbol, Value};
+#[cfg(feature = "macros")]
+pub use marotte_macros::remote;
+#[cfg(feature = "tokio")]
+pub use transport::tokio::{Listener, Tub};

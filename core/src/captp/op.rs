@@ -1,0 +1,268 @@
+//! The operations, as they stand on the wire.
+
+use super::keys::{PublicKey, read_signature};
+use crate::limits::Limits;
+use crate::locator::Location;
+use crate::syrup::{Cursor, SyrupError, Token, Writer, scan};
+
+/// Whom an operation addresses, from the receiver's point of view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// The thing the receiver exports at this position.
+    Export(u64),
+    /// The answer to the sender's question of this number.
+    Answer(u64),
+}
+
+/// A reference inside a message, from the receiver's point of view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Desc {
+    /// An object that the sender exports.
+    ImportObject(u64),
+    /// A promise that the sender exports.
+    ImportPromise(u64),
+    /// Something the receiver exports.
+    Export(u64),
+    /// The answer to a question of the sender.
+    Answer(u64),
+}
+
+impl Desc {
+    pub(super) fn write(self, out: &mut Vec<u8>) {
+        let (label, position) = match self {
+            Self::ImportObject(position) => ("<18'desc:import-object", position),
+            Self::ImportPromise(position) => ("<19'desc:import-promise", position),
+            Self::Export(position) => ("<11'desc:export", position),
+            Self::Answer(position) => ("<11'desc:answer", position),
+        };
+        out.extend_from_slice(label.as_bytes());
+        out.put_uint(position);
+        out.push(b'>');
+    }
+
+    /// Reads a descriptor; `None` if the record there is something else.
+    fn read(cursor: &mut Cursor<'_>) -> Result<Option<Self>, SyrupError> {
+        let at = cursor.position();
+        let (Token::Record, Token::Symbol(label)) = (cursor.next()?, cursor.next()?) else {
+            return Ok(None);
+        };
+        let make = match label {
+            "desc:import-object" => Self::ImportObject,
+            "desc:import-promise" => Self::ImportPromise,
+            "desc:export" => Self::Export,
+            "desc:answer" => Self::Answer,
+            _ => return Ok(None),
+        };
+        let position = position(cursor)?;
+        end_record(cursor, at)?;
+        Ok(Some(make(position)))
+    }
+}
+
+impl From<Target> for Desc {
+    fn from(target: Target) -> Self {
+        match target {
+            Target::Export(position) => Self::Export(position),
+            Target::Answer(position) => Self::Answer(position),
+        }
+    }
+}
+
+/// One received operation, borrowed from the message.
+#[derive(Debug)]
+pub(super) enum Op<'a> {
+    StartSession(Box<StartSession<'a>>),
+    Deliver {
+        to: Target,
+        selector: Option<&'a str>,
+        /// The arguments behind the selector.
+        args: &'a [u8],
+        descs: Vec<Desc>,
+        answer: Option<u64>,
+        resolver: Option<Desc>,
+    },
+    Listen { to: Target, resolver: u64 },
+    GcExports(Vec<(u64, u64)>),
+    GcAnswers(Vec<u64>),
+    Abort(&'a str),
+}
+
+#[derive(Debug)]
+pub(super) struct StartSession<'a> {
+    pub(super) version: &'a str,
+    pub(super) key: PublicKey,
+    pub(super) location: Location,
+    /// The location's bytes as received: what the signature covers, inside its wrapper.
+    pub(super) location_bytes: &'a [u8],
+    pub(super) signature: [u8; 64],
+}
+
+fn position(cursor: &mut Cursor<'_>) -> Result<u64, SyrupError> {
+    let at = cursor.position();
+    match cursor.next()? {
+        Token::Int(int) => {
+            int.to_u64().ok_or(SyrupError::Malformed { at, why: "a position must fit 64 bits" })
+        }
+        _ => Err(SyrupError::Malformed { at, why: "a position must be an integer" }),
+    }
+}
+
+fn positions(cursor: &mut Cursor<'_>) -> Result<Vec<u64>, SyrupError> {
+    // Goblins of 2024 wrote a bare position.
+    if cursor.peek() != Some(b'[') {
+        return Ok(vec![position(cursor)?]);
+    }
+    cursor.next()?;
+    let mut all = Vec::new();
+    while cursor.peek() != Some(b']') {
+        all.push(position(cursor)?);
+    }
+    cursor.next()?;
+    Ok(all)
+}
+
+fn end_record(cursor: &mut Cursor<'_>, at: usize) -> Result<(), SyrupError> {
+    match cursor.next()? {
+        Token::EndRecord => Ok(()),
+        _ => Err(SyrupError::Malformed { at, why: "a record has too many fields" }),
+    }
+}
+
+fn target(cursor: &mut Cursor<'_>) -> Result<Target, SyrupError> {
+    let at = cursor.position();
+    match Desc::read(cursor)? {
+        Some(Desc::Export(position)) => Ok(Target::Export(position)),
+        Some(Desc::Answer(position)) => Ok(Target::Answer(position)),
+        _ => Err(SyrupError::Malformed { at, why: "a target must be desc:export or desc:answer" }),
+    }
+}
+
+/// The list of arguments: the selector, the rest's bytes, and the descriptors in them.
+fn arguments<'a>(
+    cursor: &mut Cursor<'a>,
+    limits: &Limits,
+) -> Result<(Option<&'a str>, &'a [u8], Vec<Desc>), SyrupError> {
+    let at = cursor.position();
+    let Token::List = cursor.next()? else {
+        return Err(SyrupError::Malformed { at, why: "arguments must be a list" });
+    };
+    let mut start = cursor.position();
+    let mut selector = None;
+    if let Ok(Token::Symbol(name)) = cursor.clone().next() {
+        cursor.next()?;
+        selector = Some(name);
+        start = cursor.position();
+    }
+    while cursor.peek() != Some(b']') {
+        scan(cursor, limits)?;
+    }
+    let args = cursor.span(start, cursor.position());
+    cursor.next()?;
+    Ok((selector, args, descriptors(args, limits)?))
+}
+
+/// The descriptors in already scanned bytes, in order.
+fn descriptors(args: &[u8], limits: &Limits) -> Result<Vec<Desc>, SyrupError> {
+    let mut found = Vec::new();
+    if !args.contains(&b'<') {
+        return Ok(found);
+    }
+    let mut cursor = Cursor::new(args).max_digits(limits.max_digits);
+    while !cursor.is_empty() {
+        let at = cursor.position();
+        if cursor.peek() == Some(b'<') {
+            let mut ahead = cursor.clone();
+            if let Some(desc) = Desc::read(&mut ahead)? {
+                if found.len() >= limits.max_references {
+                    return Err(SyrupError::Limit { at, limit: "max_references" });
+                }
+                found.push(desc);
+                cursor = ahead;
+                continue;
+            }
+        }
+        cursor.next()?;
+    }
+    Ok(found)
+}
+
+/// Reads one message. The cursor ends behind it.
+pub(super) fn parse<'a>(cursor: &mut Cursor<'a>, limits: &Limits) -> Result<Op<'a>, SyrupError> {
+    let at = cursor.position();
+    let malformed = |why| Err(SyrupError::Malformed { at, why });
+    let (Token::Record, Token::Symbol(label)) = (cursor.next()?, cursor.next()?) else {
+        return malformed("a message must be a record");
+    };
+    let op = match label {
+        "op:deliver" | "op:deliver-only" => {
+            let to = target(cursor)?;
+            let (selector, args, descs) = arguments(cursor, limits)?;
+            let mut op = Op::Deliver { to, selector, args, descs, answer: None, resolver: None };
+            if let ("op:deliver", Op::Deliver { answer, resolver, .. }) = (label, &mut op) {
+                if cursor.peek() == Some(b'f') {
+                    cursor.next()?;
+                } else {
+                    *answer = Some(position(cursor)?);
+                }
+                if cursor.peek() == Some(b'f') {
+                    cursor.next()?;
+                } else {
+                    *resolver = Some(resolver_desc(cursor)?);
+                }
+            }
+            op
+        }
+        "op:listen" => {
+            let to = target(cursor)?;
+            let (Desc::ImportObject(resolver) | Desc::ImportPromise(resolver)) =
+                resolver_desc(cursor)?
+            else {
+                return malformed("a listener must be imported");
+            };
+            if cursor.peek() != Some(b'>') && !matches!(cursor.next()?, Token::Bool(_)) {
+                return malformed("wants-partial must be a boolean");
+            }
+            Op::Listen { to, resolver }
+        }
+        "op:gc-exports" | "op:gc-export" => {
+            let (at, deltas) = (positions(cursor)?, positions(cursor)?);
+            if at.len() != deltas.len() {
+                return malformed("positions and deltas differ in number");
+            }
+            Op::GcExports(at.into_iter().zip(deltas).collect())
+        }
+        "op:gc-answers" | "op:gc-answer" => Op::GcAnswers(positions(cursor)?),
+        "op:abort" => match cursor.next()? {
+            Token::Str(reason) => Op::Abort(reason),
+            _ => return malformed("a reason must be a string"),
+        },
+        "op:start-session" => {
+            let Token::Str(version) = cursor.next()? else {
+                return malformed("a version must be a string");
+            };
+            let key = PublicKey::read(cursor)?;
+            let start = cursor.position();
+            let location = Location::read(cursor)?;
+            let location_bytes = cursor.span(start, cursor.position());
+            let signature = read_signature(cursor)?;
+            Op::StartSession(Box::new(StartSession {
+                version,
+                key,
+                location,
+                location_bytes,
+                signature,
+            }))
+        }
+        _ => return malformed("an operation that is not known here"),
+    };
+    end_record(cursor, at)?;
+    Ok(op)
+}
+
+fn resolver_desc(cursor: &mut Cursor<'_>) -> Result<Desc, SyrupError> {
+    let at = cursor.position();
+    match Desc::read(cursor)? {
+        Some(desc @ (Desc::ImportObject(_) | Desc::ImportPromise(_))) => Ok(desc),
+        _ => Err(SyrupError::Malformed { at, why: "a resolver must be imported" }),
+    }
+}

@@ -1,0 +1,64 @@
+//! What can go wrong, and whose fault it is.
+
+use std::sync::Arc;
+
+/// An error of this library, sorted by blame.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The far object answered with a failure.
+    #[error("{0}")]
+    Remote(RemoteError),
+    /// The connection that carried the reference is gone; the text says why, and to whom.
+    #[error("{0}")]
+    Disconnected(Arc<str>),
+    /// The caller did something that cannot be done; the text says what to do instead.
+    #[error("{0}")]
+    Misuse(String),
+    /// A value cannot be passed; `path` leads to it, from the call's arguments.
+    #[error("{path}: {what} is not passable")]
+    NotPassable {
+        /// For example `args[0]["x"][3]`.
+        path: String,
+        /// The type of the offending value.
+        what: String,
+    },
+    /// A result or argument arrived that is not what was asked for.
+    #[error("{0}")]
+    Unexpected(String),
+    /// The peer broke the protocol.
+    #[error("{0}")]
+    Protocol(String),
+}
+
+/// A failure as it arrived from the far side: by its message.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct RemoteError {
+    /// What the far side said; by convention `Type: text`.
+    pub message: Arc<str>,
+}
+
+impl Error {
+    /// A failure that a remote caller sees with this message.
+    ///
+    /// ```
+    /// assert_eq!(marotte::Error::remote("no such builder").to_string(), "no such builder");
+    /// ```
+    pub fn remote(message: impl AsRef<str>) -> Self {
+        Self::Remote(RemoteError { message: message.as_ref().into() })
+    }
+
+    /// Nothing answers to this selector.
+    pub(crate) fn no_such_method(selector: Option<&str>) -> Self {
+        Self::remote(match selector {
+            Some(name) => format!("AttributeError: no remote method named {name:?}"),
+            None => "TypeError: this object cannot be called without a method name".to_owned(),
+        })
+    }
+
+    /// A message was sent to something that is not a reference.
+    pub(crate) fn not_a_target() -> Self {
+        Self::remote("TypeError: a message was sent to plain data, which has no methods")
+    }
+}

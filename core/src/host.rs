@@ -1,0 +1,220 @@
+//! What a language must supply.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::passable::{Passable, View};
+use crate::promise::Cell;
+use crate::vat::{Import, Vat};
+
+/// A language in which objects live: Rust closures, Python, JavaScript.
+///
+/// Every algorithm of this crate is generic over one `Host`. Core calls the host only between its
+/// own steps, never while it holds a borrow or a lock, so whatever the host does (call back in,
+/// raise, run for long) is legal.
+///
+/// Handles are duplicated with a context (`dup_*`), because Python's cannot be cloned without one.
+/// The functions `dup_*`, `identity` and `is_same_promise` run no code but the host's own
+/// bookkeeping, so core may call them under a short borrow.
+pub trait Host: Sized + 'static {
+    /// Proof that the host may be touched: `()` in Rust, `Python<'_>` in Python.
+    type Cx<'a>: Copy;
+    /// A local object that others may call.
+    type Object: Send + Sync + Debug;
+    /// A shared handle on a promise's [`Cell`].
+    type Promise: Send + Sync + Debug;
+    /// A settled value.
+    type Value: Send + Sync + Debug;
+    /// The reason of a broken promise.
+    type Failure: Send + Sync + Debug;
+    /// Something to run once when a promise settles.
+    type Callback: Send;
+    /// What the host keeps with its vat, such as its event loop.
+    type Home: Send + Sync;
+
+    /// Another handle on the same object.
+    fn dup_object(cx: Self::Cx<'_>, object: &Self::Object) -> Self::Object;
+    /// Another handle on the same promise.
+    fn dup_promise(cx: Self::Cx<'_>, promise: &Self::Promise) -> Self::Promise;
+    /// Another handle on the same value.
+    fn dup_value(cx: Self::Cx<'_>, value: &Self::Value) -> Self::Value;
+    /// Another handle on the same failure.
+    fn dup_failure(cx: Self::Cx<'_>, failure: &Self::Failure) -> Self::Failure;
+
+    /// A number that tells this object from every other that is alive.
+    fn identity(object: &Self::Object) -> usize;
+
+    /// True if both are handles on one promise.
+    fn is_same_promise(one: &Self::Promise, other: &Self::Promise) -> bool;
+
+    /// A new promise around `cell`.
+    fn new_promise(cx: Self::Cx<'_>, cell: Cell<Self>) -> Self::Promise;
+    /// Runs `f` on the promise's cell under a short borrow; `f` never calls the host.
+    fn with_cell<R>(
+        cx: Self::Cx<'_>,
+        promise: &Self::Promise,
+        f: impl FnOnce(&mut Cell<Self>) -> R,
+    ) -> R;
+
+    /// Delivers a message to a local object. Must not block.
+    fn invoke(
+        cx: Self::Cx<'_>,
+        vat: &Arc<Vat<Self>>,
+        object: &Self::Object,
+        message: Message<'_, Self>,
+    ) -> Reply<Self>;
+    /// Runs a callback. What it raises, the host reports.
+    fn call(
+        cx: Self::Cx<'_>,
+        vat: &Arc<Vat<Self>>,
+        callback: Self::Callback,
+        outcome: Outcome<Self>,
+    );
+
+    /// Reads one value that has arrived.
+    ///
+    /// # Errors
+    /// The failure that takes its place.
+    fn accept(
+        cx: Self::Cx<'_>,
+        vat: &Arc<Vat<Self>>,
+        value: View<'_, Ref<Self>>,
+    ) -> Result<Self::Value, Self::Failure>;
+    /// Reads the reason of a break that has arrived.
+    fn accept_failure(
+        cx: Self::Cx<'_>,
+        vat: &Arc<Vat<Self>>,
+        reason: View<'_, Ref<Self>>,
+    ) -> Self::Failure;
+    /// Writes a value for the wire and shows it to `f`.
+    ///
+    /// # Errors
+    /// [`Error::NotPassable`] with the path to the offending part.
+    fn emit<T>(
+        cx: Self::Cx<'_>,
+        value: &Self::Value,
+        f: impl FnOnce(View<'_, Ref<Self>>) -> T,
+    ) -> Result<T, Error>;
+    /// Writes a failure for the wire and shows it to `f`.
+    fn emit_failure<T>(
+        cx: Self::Cx<'_>,
+        failure: &Self::Failure,
+        f: impl FnOnce(View<'_, Ref<Self>>) -> T,
+    ) -> T;
+    /// One of our own errors as this host's failure.
+    fn failure(cx: Self::Cx<'_>, error: Error) -> Self::Failure;
+    /// What a message sent to this value reaches; `None` for plain data.
+    fn target(cx: Self::Cx<'_>, value: &Self::Value) -> Option<Ref<Self>>;
+    /// A value that stands for a reference.
+    fn value_of(cx: Self::Cx<'_>, reference: Ref<Self>) -> Self::Value;
+    /// Asks that [`Vat::run_turns`] be called soon, from a fresh stack. May be called from any
+    /// thread, once per batch of turns.
+    fn schedule_turns(vat: &Arc<Vat<Self>>);
+}
+
+/// A reference as a host sees it.
+pub enum Ref<H: Host> {
+    /// An object of this vat.
+    Local(H::Object),
+    /// An object of a peer.
+    Far(Arc<Import<H>>),
+    /// A promise, of this vat or of a peer.
+    Promise(H::Promise),
+}
+
+impl<H: Host> Ref<H> {
+    /// Another handle on the same reference.
+    #[must_use]
+    pub fn dup(&self, cx: H::Cx<'_>) -> Self {
+        match self {
+            Self::Local(object) => Self::Local(H::dup_object(cx, object)),
+            Self::Far(import) => Self::Far(Arc::clone(import)),
+            Self::Promise(promise) => Self::Promise(H::dup_promise(cx, promise)),
+        }
+    }
+}
+
+impl<H: Host> Debug for Ref<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Local(object) => f.debug_tuple("Local").field(object).finish(),
+            Self::Far(import) => f.debug_tuple("Far").field(&import.position()).finish(),
+            Self::Promise(promise) => f.debug_tuple("Promise").field(promise).finish(),
+        }
+    }
+}
+
+/// A message on its way to an object: a selector and encoded arguments, borrowed from the receive
+/// buffer.
+pub struct Message<'a, H: Host> {
+    /// The method's name; `None` for a plain call.
+    pub selector: Option<&'a str>,
+    /// The arguments, one value after the other.
+    pub args: View<'a, Ref<H>>,
+}
+
+impl<H: Host> Clone for Message<'_, H> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<H: Host> Copy for Message<'_, H> {}
+
+impl<H: Host> Message<'_, H> {
+    /// A copy that can wait in a queue.
+    pub fn to_owned(&self, cx: H::Cx<'_>) -> OwnedMessage<H> {
+        OwnedMessage {
+            selector: self.selector.map(Into::into),
+            args: Passable::from_parts(
+                self.args.bytes,
+                self.args.refs.iter().map(|reference| reference.dup(cx)).collect(),
+            ),
+        }
+    }
+}
+
+/// A message that waits.
+pub struct OwnedMessage<H: Host> {
+    /// The method's name; `None` for a plain call.
+    pub selector: Option<Box<str>>,
+    /// The arguments.
+    pub args: Passable<Ref<H>>,
+}
+
+impl<H: Host> OwnedMessage<H> {
+    /// Borrows the message.
+    pub fn view(&self) -> Message<'_, H> {
+        Message { selector: self.selector.as_deref(), args: self.args.view() }
+    }
+}
+
+/// What an object answers.
+pub enum Reply<H: Host> {
+    /// The result, now.
+    Value(H::Value),
+    /// A failure, now.
+    Failure(H::Failure),
+    /// A promise for the result.
+    Promise(H::Promise),
+}
+
+/// How a promise ended.
+pub enum Outcome<H: Host> {
+    /// Fulfilled with a value.
+    Fulfilled(H::Value),
+    /// Broken, with its reason.
+    Broken(H::Failure),
+}
+
+impl<H: Host> Outcome<H> {
+    /// Another handle on the same outcome.
+    #[must_use]
+    pub fn dup(&self, cx: H::Cx<'_>) -> Self {
+        match self {
+            Self::Fulfilled(value) => Self::Fulfilled(H::dup_value(cx, value)),
+            Self::Broken(failure) => Self::Broken(H::dup_failure(cx, failure)),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! `impl Host` for Rust.
+
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use super::args::Args;
+use super::object::{Answer, Referenceable};
+use super::runtime::{Home, InTurn};
+use crate::error::{Error, RemoteError};
+use crate::host::{Host, Message, Outcome, Ref, Reply};
+use crate::passable::{Builder, Item, Passable, View};
+use crate::promise::Cell;
+use crate::sync::lock;
+use crate::vat::Vat;
+
+/// The Rust host.
+#[derive(Debug)]
+pub enum Native {}
+
+/// A vat of Rust objects.
+pub type NativeVat = Vat<Native>;
+
+/// A callback of the Rust host.
+pub type Callback = Box<dyn FnOnce(Outcome<Native>) + Send>;
+
+/// A settled value: as it was passed, to be read into whatever type is asked for.
+#[derive(Debug, Clone)]
+pub struct Passed(Arc<Passable<Ref<Native>>>);
+
+impl Passed {
+    pub(super) fn new(passable: Passable<Ref<Native>>) -> Self {
+        Self(Arc::new(passable))
+    }
+
+    pub(super) fn view(&self) -> View<'_, Ref<Native>> {
+        self.0.view()
+    }
+}
+
+/// A shared handle on a promise's cell.
+#[derive(Debug, Clone)]
+pub struct PromiseCell(pub(super) Arc<Mutex<Cell<Native>>>);
+
+impl Host for Native {
+    type Cx<'a> = ();
+    type Object = Arc<dyn Referenceable>;
+    type Promise = PromiseCell;
+    type Value = Passed;
+    type Failure = Error;
+    type Callback = Callback;
+    type Home = Home;
+
+    fn dup_object((): (), object: &Self::Object) -> Self::Object {
+        Arc::clone(object)
+    }
+
+    fn dup_promise((): (), promise: &PromiseCell) -> PromiseCell {
+        promise.clone()
+    }
+
+    fn dup_value((): (), value: &Passed) -> Passed {
+        value.clone()
+    }
+
+    fn dup_failure((): (), failure: &Error) -> Error {
+        failure.clone()
+    }
+
+    fn identity(object: &Self::Object) -> usize {
+        Arc::as_ptr(object).cast::<()>() as usize
+    }
+
+    fn is_same_promise(one: &PromiseCell, other: &PromiseCell) -> bool {
+        Arc::ptr_eq(&one.0, &other.0)
+    }
+
+    fn new_promise((): (), cell: Cell<Self>) -> PromiseCell {
+        PromiseCell(Arc::new(Mutex::new(cell)))
+    }
+
+    fn with_cell<R>((): (), promise: &PromiseCell, f: impl FnOnce(&mut Cell<Self>) -> R) -> R {
+        f(&mut lock(&promise.0))
+    }
+
+    fn invoke(
+        (): (),
+        vat: &Arc<Vat<Self>>,
+        object: &Self::Object,
+        message: Message<'_, Self>,
+    ) -> Reply<Self> {
+        let args = Args::new(vat, message.args);
+        let mut future = match Arc::clone(object).deliver(message.selector, args) {
+            Answer::Now(result) => return reply(result),
+            Answer::Promise(promise) => return Reply::Promise(promise.into_cell()),
+            Answer::Later(future) => future,
+        };
+        // Most handlers end without suspending: no task for those.
+        if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return reply(result);
+        }
+        let promise = Self::new_promise((), Cell::pending());
+        let (settled, home) = (promise.clone(), Arc::clone(vat));
+        let future = InTurn { vat: Arc::clone(vat), future };
+        vat.home().runtime().spawn(Box::pin(async move {
+            let result = future.await;
+            home.resolve((), settled, reply(result));
+        }));
+        Reply::Promise(promise)
+    }
+
+    fn call((): (), _vat: &Arc<Vat<Self>>, callback: Callback, outcome: Outcome<Self>) {
+        callback(outcome);
+    }
+
+    fn accept(
+        (): (),
+        _vat: &Arc<Vat<Self>>,
+        value: View<'_, Ref<Self>>,
+    ) -> Result<Passed, Error> {
+        let refs = value.refs().iter().map(|reference| reference.dup(())).collect();
+        Ok(Passed::new(Passable::from_parts(value.bytes(), refs)))
+    }
+
+    fn accept_failure((): (), _vat: &Arc<Vat<Self>>, reason: View<'_, Ref<Self>>) -> Error {
+        match reason.reader().next() {
+            Ok(Item::Error(message) | Item::Str(message) | Item::Symbol(message)) => {
+                Error::Remote(RemoteError { message: message.into() })
+            }
+            _ => Error::remote("the far side broke the promise with a value that is no error"),
+        }
+    }
+
+    fn emit<T>(
+        (): (),
+        value: &Passed,
+        f: impl FnOnce(View<'_, Ref<Self>>) -> T,
+    ) -> Result<T, Error> {
+        Ok(f(value.view()))
+    }
+
+    fn emit_failure<T>((): (), failure: &Error, f: impl FnOnce(View<'_, Ref<Self>>) -> T) -> T {
+        let mut builder = Builder::default();
+        builder.error(&failure.to_string());
+        f(builder.view())
+    }
+
+    fn failure((): (), error: Error) -> Error {
+        error
+    }
+
+    fn target((): (), value: &Passed) -> Option<Ref<Self>> {
+        // Plain data has no references, so nothing is read for it.
+        value.view().refs().first()?;
+        match value.view().reader().next() {
+            Ok(Item::Ref(reference)) => Some(reference.dup(())),
+            _ => None,
+        }
+    }
+
+    fn value_of((): (), reference: Ref<Self>) -> Passed {
+        let mut builder = Builder::default();
+        builder.reference(reference);
+        Passed::new(builder.finish())
+    }
+
+    fn schedule_turns(vat: &Arc<Vat<Self>>) {
+        vat.home().runtime().schedule_turns();
+    }
+}
+
+fn reply(result: Result<Passable<Ref<Native>>, Error>) -> Reply<Native> {
+    match result {
+        Ok(value) => Reply::Value(Passed::new(value)),
+        Err(error) => Reply::Failure(error),
+    }
+}

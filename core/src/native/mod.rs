@@ -1,0 +1,25 @@
+//! The Rust host: objects are `Arc<dyn Referenceable>`, values are anything serde knows.
+//!
+//! No runtime is needed here; `Tub` (feature `tokio`) brings one.
+
+mod args;
+mod de;
+mod host;
+mod object;
+mod promise;
+mod reference;
+mod runtime;
+mod ser;
+mod stash;
+mod value;
+
+pub use args::Args;
+pub use host::{Native, Passed};
+pub use object::{Answer, Referenceable, reply, reply_later};
+pub use promise::{Promise, When};
+pub use reference::Reference;
+pub use runtime::{Home, Runtime};
+pub use value::{Symbol, Value};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,233 @@
+//! Promises in Rust.
+
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use serde::Serialize;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer};
+use serde::ser::Serializer;
+
+use super::host::{NativeVat, PromiseCell};
+use super::reference::Reference;
+use super::runtime::{BoxFuture, Home, Runtime};
+use super::value::Value;
+use super::{Native, de, ser};
+use crate::error::Error;
+use crate::host::{Host, Message, Outcome, Ref, Reply};
+use crate::promise::Cell;
+use crate::sync::lock;
+use crate::vat::Vat;
+
+/// A value that is not here yet. Messages sent to it travel ahead to where it will be.
+///
+/// It can be used from any thread, cloned, awaited (as a [`Value`]), read as a type
+/// ([`Promise::when`]), and passed as an argument.
+#[derive(Clone)]
+#[must_use = "a broken promise that nobody looks at goes unnoticed; use send_only for no answer"]
+pub struct Promise {
+    vat: Arc<NativeVat>,
+    cell: PromiseCell,
+}
+
+impl std::fmt::Debug for Promise {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Promise").field(&*lock(&self.cell.0)).finish()
+    }
+}
+
+/// The runtime of promises that never had one: they are settled already.
+struct Nowhere;
+
+impl Runtime for Nowhere {
+    fn schedule_turns(&self) {}
+    fn spawn(&self, _: BoxFuture<()>) {}
+}
+
+impl Promise {
+    pub(crate) fn from_parts(vat: Arc<NativeVat>, cell: PromiseCell) -> Self {
+        Self { vat, cell }
+    }
+
+    pub(super) fn into_parts(self) -> (Arc<NativeVat>, PromiseCell) {
+        (self.vat, self.cell)
+    }
+
+    pub(super) fn into_cell(self) -> PromiseCell {
+        self.cell
+    }
+
+    /// A promise that is broken from the start.
+    pub(crate) fn broken(vat: Arc<NativeVat>, error: Error) -> Self {
+        let cell = Native::new_promise((), Cell::settled(Outcome::Broken(error)));
+        Self { vat, cell }
+    }
+
+    pub(super) fn detached(error: Error) -> Self {
+        Self::broken(Vat::new(Home::new(Nowhere)), error)
+    }
+
+    pub(crate) fn pending(vat: Arc<NativeVat>) -> Self {
+        let cell = Native::new_promise((), Cell::pending());
+        Self { vat, cell }
+    }
+
+    /// Settles a promise made by [`Self::pending`] with another one, or breaks it.
+    pub(crate) fn settle(self, result: Result<Self, Error>) {
+        let reply = match result {
+            Ok(other) => Reply::Promise(other.cell),
+            Err(error) => Reply::Failure(error),
+        };
+        self.vat.resolve((), self.cell, reply);
+    }
+
+    /// Sends a message to what this promise will be; returns the promise for its result. `args` is
+    /// a tuple, `()` for none. What goes wrong breaks the promise returned.
+    pub fn send<A: Serialize + ?Sized>(&self, method: &str, args: &A) -> Self {
+        let vat = Arc::clone(&self.vat);
+        match ser::args(args) {
+            Ok(args) => {
+                let target = Ref::Promise(self.cell.clone());
+                let message = Message { selector: Some(method), args: args.view() };
+                let cell = vat.call((), &target, message);
+                Self { vat, cell }
+            }
+            Err(error) => Self::broken(vat, error),
+        }
+    }
+
+    /// Sends a message whose result nobody wants.
+    ///
+    /// # Errors
+    /// If an argument cannot be passed.
+    pub fn send_only<A: Serialize + ?Sized>(&self, method: &str, args: &A) -> Result<(), Error> {
+        Reference::from(self.clone()).send_only(method, args)
+    }
+
+    /// The value, read as a `T`, once it is there.
+    ///
+    /// # Errors
+    /// (Of the future.) Why the promise broke, or that the value is not a `T`.
+    pub fn when<T: DeserializeOwned>(&self) -> When<T> {
+        When { promise: self.clone(), waker: None, result: PhantomData }
+    }
+
+    /// Runs `f` with the value, in a turn of its own; the result is the promise for what `f`
+    /// returns. Failures pass by.
+    pub fn then<T, R>(&self, f: impl FnOnce(T) -> R + Send + 'static) -> Self
+    where
+        T: DeserializeOwned,
+        R: Serialize,
+    {
+        self.chain(move |vat, outcome| match outcome {
+            Outcome::Fulfilled(value) => {
+                let value = de::read(&mut value.view().reader(), vat)?;
+                ser::value(&f(value))
+            }
+            Outcome::Broken(error) => Err(error),
+        })
+    }
+
+    /// Runs `f` with the failure, in a turn of its own; the result is the promise for what `f`
+    /// returns in its place. Values pass by.
+    pub fn except<R: Serialize>(&self, f: impl FnOnce(Error) -> R + Send + 'static) -> Self {
+        self.chain(move |_, outcome| match outcome {
+            Outcome::Fulfilled(value) => {
+                let refs = value.view().refs().iter().map(|reference| reference.dup(())).collect();
+                Ok(crate::passable::Passable::from_parts(value.view().bytes(), refs))
+            }
+            Outcome::Broken(error) => ser::value(&f(error)),
+        })
+    }
+
+    fn chain(
+        &self,
+        f: impl FnOnce(
+            &Arc<NativeVat>,
+            Outcome<Native>,
+        ) -> Result<crate::passable::Passable<Ref<Native>>, Error>
+        + Send
+        + 'static,
+    ) -> Self {
+        let next = Self::pending(Arc::clone(&self.vat));
+        let (vat, cell) = (Arc::clone(&self.vat), next.cell.clone());
+        let callback = Box::new(move |outcome| {
+            let reply = match f(&vat, outcome) {
+                Ok(value) => Reply::Value(super::Passed::new(value)),
+                Err(error) => Reply::Failure(error),
+            };
+            vat.resolve((), cell, reply);
+        });
+        self.vat.when((), &self.cell, callback);
+        next
+    }
+
+    /// True until the promise settles.
+    pub fn is_pending(&self) -> bool {
+        lock(&self.cell.0).is_pending()
+    }
+}
+
+/// The future of [`Promise::when`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct When<T> {
+    promise: Promise,
+    waker: Option<Arc<Mutex<Waker>>>,
+    result: PhantomData<fn() -> T>,
+}
+
+impl<T> std::fmt::Debug for When<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("When").field(&self.promise).finish()
+    }
+}
+
+impl<T: DeserializeOwned> Future for When<T> {
+    type Output = Result<T, Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let outcome = {
+            let mut cell = lock(&this.promise.cell.0);
+            cell.mark_handled();
+            cell.outcome().map(|outcome| outcome.dup(()))
+        };
+        match (outcome, &this.waker) {
+            (Some(Outcome::Fulfilled(value)), _) => {
+                return Poll::Ready(de::read(&mut value.view().reader(), &this.promise.vat));
+            }
+            (Some(Outcome::Broken(error)), _) => return Poll::Ready(Err(error)),
+            (None, Some(waker)) => lock(waker).clone_from(cx.waker()),
+            (None, None) => {
+                let waker = Arc::new(Mutex::new(cx.waker().clone()));
+                this.waker = Some(Arc::clone(&waker));
+                let callback = Box::new(move |_| lock(&waker).wake_by_ref());
+                this.promise.vat.when((), &this.promise.cell, callback);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl IntoFuture for Promise {
+    type Output = Result<Value, Error>;
+    type IntoFuture = When<Value>;
+
+    fn into_future(self) -> When<Value> {
+        self.when()
+    }
+}
+
+impl Serialize for Promise {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Reference::from(self.clone()).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Promise {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Reference::deserialize(deserializer).map(Self::from)
+    }
+}

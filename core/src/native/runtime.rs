@@ -1,0 +1,58 @@
+//! What the Rust host needs of whoever runs it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard};
+use std::task::{Context, Poll};
+
+use crate::sync::lock;
+
+/// A future that can be handed to a runtime.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// An executor, seen from a vat.
+pub trait Runtime: Send + Sync {
+    /// Runs the vat's turns soon, from a fresh stack.
+    fn schedule_turns(&self);
+    /// Runs a future to its end.
+    fn spawn(&self, future: BoxFuture<()>);
+}
+
+/// What a Rust vat keeps: its runtime, and the lock that makes turns exclusive.
+pub struct Home {
+    runtime: Box<dyn Runtime>,
+    turn: Mutex<()>,
+}
+
+impl Home {
+    /// A home on that runtime.
+    pub fn new(runtime: impl Runtime + 'static) -> Self {
+        Self { runtime: Box::new(runtime), turn: Mutex::new(()) }
+    }
+
+    /// Enters a turn: while the guard lives, no other thread runs this vat's objects. Methods of
+    /// the library may be called inside; entering again on the same thread would never return.
+    pub fn enter(&self) -> MutexGuard<'_, ()> {
+        lock(&self.turn)
+    }
+
+    pub(super) fn runtime(&self) -> &dyn Runtime {
+        self.runtime.as_ref()
+    }
+}
+
+/// Polls a future inside turns of the vat.
+pub(super) struct InTurn<F: ?Sized> {
+    pub(super) vat: std::sync::Arc<super::host::NativeVat>,
+    pub(super) future: Pin<Box<F>>,
+}
+
+impl<F: Future + ?Sized> Future for InTurn<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let vat = std::sync::Arc::clone(&self.vat);
+        let _turn = vat.home().enter();
+        self.future.as_mut().poll(cx)
+    }
+}

@@ -1,0 +1,160 @@
+//! Reading passables.
+
+use super::View;
+use crate::syrup::{Cursor, Int, SyrupError, Token};
+
+/// One step of reading a value. Containers come as an opening and a closing item.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Item<'a, R> {
+    /// `<null>`.
+    Null,
+    /// `<void>`: undefined.
+    Void,
+    /// A truth value.
+    Bool(bool),
+    /// An integer of any size.
+    Int(Int<'a>),
+    /// A double.
+    Float(f64),
+    /// Text; also a dictionary's key.
+    Str(&'a str),
+    /// A symbol.
+    Symbol(&'a str),
+    /// A byte array.
+    Bytes(&'a [u8]),
+    /// An error's message.
+    Error(&'a str),
+    /// A reference.
+    Ref(&'a R),
+    /// A list opens.
+    List,
+    /// A list closes.
+    EndList,
+    /// A dictionary opens.
+    Dict,
+    /// A dictionary closes.
+    EndDict,
+}
+
+/// Why a value cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The bytes are not Syrup.
+    #[error(transparent)]
+    Syrup(#[from] SyrupError),
+    /// A record that this version does not understand.
+    #[error("a {label} record is not understood here")]
+    UnknownRecord {
+        /// The record's label.
+        label: String,
+    },
+    /// Descriptors and references do not match, or a record has the wrong fields.
+    #[error("{0}")]
+    Shape(&'static str),
+}
+
+/// Reads the values of a [`View`] item by item.
+///
+/// ```
+/// use marotte::passable::{Builder, Item};
+/// let mut builder = Builder::<()>::default();
+/// builder.str("hi");
+/// let mut reader = builder.view().reader();
+/// assert_eq!(reader.next().unwrap(), Item::Str("hi"));
+/// assert!(reader.is_empty());
+/// ```
+#[derive(Debug)]
+pub struct Reader<'a, R> {
+    cursor: Cursor<'a>,
+    refs: std::slice::Iter<'a, R>,
+}
+
+impl<R> Clone for Reader<'_, R> {
+    fn clone(&self) -> Self {
+        Self { cursor: self.cursor.clone(), refs: self.refs.clone() }
+    }
+}
+
+impl<'a, R> Reader<'a, R> {
+    pub(super) fn new(view: View<'a, R>) -> Self {
+        Self {
+            // The receive limit was applied when the message was scanned.
+            cursor: Cursor::new(view.bytes).max_digits(view.bytes.len()),
+            refs: view.refs.iter(),
+        }
+    }
+
+    /// True when every value was read.
+    pub fn is_empty(&self) -> bool {
+        self.cursor.is_empty()
+    }
+
+    /// True if a closing bracket is next.
+    pub fn at_end_of_container(&self) -> bool {
+        matches!(self.cursor.peek(), Some(b']' | b'}'))
+    }
+
+    /// True if null or undefined is next; nothing is read.
+    pub fn at_null(&self) -> bool {
+        matches!(self.clone().next(), Ok(Item::Null | Item::Void))
+    }
+
+    /// Reads the next item.
+    ///
+    /// # Errors
+    /// [`ReadError`]; the reader is then of no further use.
+    // Named as the field does; an iterator would hide the errors' stickiness.
+    #[allow(clippy::should_implement_trait)]
+    pub fn next(&mut self) -> Result<Item<'a, R>, ReadError> {
+        Ok(match self.cursor.next()? {
+            Token::Bool(value) => Item::Bool(value),
+            Token::Int(value) => Item::Int(value),
+            Token::Float(value) => Item::Float(value),
+            Token::Bytes(value) => Item::Bytes(value),
+            Token::Str(value) => Item::Str(value),
+            Token::Symbol(value) => Item::Symbol(value),
+            Token::List => Item::List,
+            Token::EndList => Item::EndList,
+            Token::Dict => Item::Dict,
+            Token::EndDict => Item::EndDict,
+            Token::Hole => self.reference()?,
+            Token::Record => return self.record(),
+            Token::EndRecord => return Err(ReadError::Shape("a record ends where none began")),
+        })
+    }
+
+    fn reference(&mut self) -> Result<Item<'a, R>, ReadError> {
+        self.refs.next().map(Item::Ref).ok_or(ReadError::Shape("more references than descriptors"))
+    }
+
+    fn record(&mut self) -> Result<Item<'a, R>, ReadError> {
+        let Token::Symbol(label) = self.cursor.next()? else {
+            return Err(ReadError::Shape("a record's label must be a symbol"));
+        };
+        let item = match label {
+            "null" => Item::Null,
+            "void" => Item::Void,
+            "desc:import-object" | "desc:import-promise" | "desc:export" | "desc:answer" => {
+                self.cursor.next()?;
+                self.reference()?
+            }
+            "desc:error" => {
+                let Token::Str(message) = self.cursor.next()? else {
+                    return Err(ReadError::Shape("an error's message must be a string"));
+                };
+                // Peers may add fields (the drafts differ); only the message is kept.
+                while self.cursor.peek() != Some(b'>') {
+                    crate::syrup::scan(&mut self.cursor, &crate::Limits::default())?;
+                }
+                Item::Error(message)
+            }
+            "exn:fail:mystery" => Item::Error("the far side keeps its reasons to itself"),
+            label => return Err(ReadError::UnknownRecord { label: label.to_owned() }),
+        };
+        match self.cursor.next()? {
+            Token::EndRecord => Ok(item),
+            _ => Err(ReadError::Shape("a record has too many fields")),
+        }
+    }
+}

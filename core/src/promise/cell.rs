@@ -1,0 +1,178 @@
+//! The state of one promise.
+
+use std::sync::Arc;
+
+use crate::host::{Host, Outcome, OwnedMessage};
+use crate::vat::{Connection, Import};
+
+/// One promise.
+///
+/// ```text
+///                    ┌── resolved to a value ──▶ Fulfilled
+///   Pending ─────────┤
+///   (route: where    └── smashed, or the connection lost ──▶ Broken
+///    messages go meanwhile)
+/// ```
+///
+/// It settles once; whatever comes later is ignored. While it is pending, messages sent to it take
+/// its route: they wait here, or travel ahead to where the value will be.
+pub struct Cell<H: Host> {
+    pub(crate) state: State<H>,
+    /// True once anybody asked for the outcome, so a failure will be seen.
+    handled: bool,
+}
+
+pub(crate) enum State<H: Host> {
+    Pending { route: Route<H>, reactions: Vec<Reaction<H>> },
+    Settled(Outcome<H>),
+}
+
+/// Where messages to a pending promise go.
+pub enum Route<H: Host> {
+    /// They wait among the reactions.
+    Here,
+    /// To the peer who will answer this question of ours: pipelining.
+    Question(Arc<Connection<H>>, u64),
+    /// To the peer whose promise this is.
+    Import(Arc<Import<H>>),
+    /// To the promise that this one was resolved to.
+    Chained(H::Promise),
+}
+
+/// What to do when a promise settles, in the order given.
+pub enum Reaction<H: Host> {
+    /// Run this, in a turn of its own.
+    Call(H::Callback),
+    /// Settle that promise alike.
+    Feed(H::Promise),
+    /// Deliver a message that waits for the target; its result settles the promise, if given.
+    Message(OwnedMessage<H>, Option<H::Promise>),
+    /// Tell a peer's resolver.
+    Tell(Arc<Connection<H>>, u64),
+}
+
+impl<H: Host> Cell<H> {
+    /// A promise that this vat will resolve.
+    pub fn pending() -> Self {
+        Self::routed(Route::Here)
+    }
+
+    /// A promise whose value lies along `route`.
+    pub fn routed(route: Route<H>) -> Self {
+        Self { state: State::Pending { route, reactions: Vec::new() }, handled: false }
+    }
+
+    /// A promise that is settled already.
+    pub fn settled(outcome: Outcome<H>) -> Self {
+        Self { state: State::Settled(outcome), handled: false }
+    }
+
+    /// The outcome, if there is one.
+    pub fn outcome(&self) -> Option<&Outcome<H>> {
+        match &self.state {
+            State::Settled(outcome) => Some(outcome),
+            State::Pending { .. } => None,
+        }
+    }
+
+    /// True until the promise settles.
+    pub fn is_pending(&self) -> bool {
+        self.outcome().is_none()
+    }
+
+    /// Notes that somebody looks at the outcome, so that a failure need not be reported.
+    pub fn mark_handled(&mut self) {
+        self.handled = true;
+    }
+
+    /// The failure that nobody has looked at, if this promise ended so. For the host's destructor.
+    pub fn unhandled(&self) -> Option<&H::Failure> {
+        match &self.state {
+            State::Settled(Outcome::Broken(failure)) if !self.handled => Some(failure),
+            _ => None,
+        }
+    }
+
+    /// Adds a reaction to a pending promise; gives it back if the promise has settled.
+    pub(crate) fn react(&mut self, reaction: Reaction<H>) -> Result<(), Reaction<H>> {
+        self.handled = true;
+        match &mut self.state {
+            State::Pending { reactions, .. } => {
+                reactions.push(reaction);
+                Ok(())
+            }
+            State::Settled(_) => Err(reaction),
+        }
+    }
+
+    /// Settles a pending promise and returns what waited for it; gives the outcome back if it had
+    /// settled before.
+    pub(crate) fn settle(
+        &mut self,
+        outcome: Outcome<H>,
+    ) -> Result<(Vec<Reaction<H>>, Route<H>), Outcome<H>> {
+        match std::mem::replace(&mut self.state, State::Settled(outcome)) {
+            State::Pending { route, reactions } => Ok((reactions, route)),
+            settled @ State::Settled(_) => match std::mem::replace(&mut self.state, settled) {
+                State::Settled(late) => Err(late),
+                State::Pending { .. } => unreachable!("it was replaced by a settled state"),
+            },
+        }
+    }
+
+    /// Where messages go while the promise is pending.
+    pub(crate) fn route(&self) -> Option<&Route<H>> {
+        match &self.state {
+            State::Pending { route, .. } => Some(route),
+            State::Settled(_) => None,
+        }
+    }
+
+    /// Sets the route of a pending promise; returns the old one, or the new one if it is too late.
+    pub(crate) fn set_route(&mut self, new: Route<H>) -> Route<H> {
+        match &mut self.state {
+            State::Pending { route, .. } => std::mem::replace(route, new),
+            State::Settled(_) => new,
+        }
+    }
+
+    /// Routes later messages to another promise; returns those that wait here.
+    pub(crate) fn chain_to(
+        &mut self,
+        other: H::Promise,
+    ) -> Vec<(OwnedMessage<H>, Option<H::Promise>)> {
+        let mut waiting = Vec::new();
+        if let State::Pending { route, reactions } = &mut self.state {
+            *route = Route::Chained(other);
+            for reaction in std::mem::take(reactions) {
+                match reaction {
+                    Reaction::Message(message, result) => waiting.push((message, result)),
+                    other => reactions.push(other),
+                }
+            }
+        }
+        waiting
+    }
+
+    /// Every callback that waits here, for the host's collector to visit.
+    pub fn callbacks(&self) -> impl Iterator<Item = &H::Callback> {
+        let reactions = match &self.state {
+            State::Pending { reactions, .. } => reactions.as_slice(),
+            State::Settled(_) => &[],
+        };
+        reactions.iter().filter_map(|reaction| match reaction {
+            Reaction::Call(callback) => Some(callback),
+            _ => None,
+        })
+    }
+}
+
+impl<H: Host> std::fmt::Debug for Cell<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match &self.state {
+            State::Pending { .. } => "pending",
+            State::Settled(Outcome::Fulfilled(_)) => "fulfilled",
+            State::Settled(Outcome::Broken(_)) => "broken",
+        })
+    }
+}

@@ -1,0 +1,182 @@
+//! What stands between a socket and a session: framing, or a WebSocket.
+
+use std::io;
+use std::sync::Arc;
+
+use super::framing::Deframer;
+use super::websocket::WsCodec;
+use crate::captp::CloseReason;
+use crate::host::Host;
+use crate::limits::Limits;
+use crate::vat::Connection;
+
+/// Why a connection cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WireError {
+    /// The peer ended it in order.
+    #[error("{0}")]
+    Closed(String),
+    /// The peer broke the transport's protocol.
+    #[error("{0}")]
+    Protocol(String),
+}
+
+impl From<WireError> for CloseReason {
+    fn from(error: WireError) -> Self {
+        match error {
+            WireError::Closed(text) => Self::Lost(text),
+            WireError::Protocol(text) => Self::Protocol(text),
+        }
+    }
+}
+
+enum Kind {
+    Stream(Deframer),
+    WebSocket(Box<WsCodec>),
+}
+
+/// One connection's transport codec, without I/O. A driver owns the socket: it gives what it reads
+/// to [`Wire::read`] and lets [`Wire::flush`] write.
+pub struct Wire {
+    kind: Kind,
+    /// Bytes that the socket has not accepted yet (WebSocket only; a stream's wait in the session).
+    unsent: Vec<u8>,
+    sent: usize,
+    spare: Vec<u8>,
+}
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.kind {
+            Kind::Stream(_) => "Wire(stream)",
+            Kind::WebSocket(_) => "Wire(websocket)",
+        })
+    }
+}
+
+impl Wire {
+    fn new(kind: Kind) -> Self {
+        Self { kind, unsent: Vec::new(), sent: 0, spare: Vec::new() }
+    }
+
+    /// A byte stream, such as TCP. Its framing is told from the first byte.
+    pub fn stream(limits: &Limits) -> Self {
+        Self::new(Kind::Stream(Deframer::new(limits.clone())))
+    }
+
+    /// The accepting end of a WebSocket, before its handshake.
+    ///
+    /// # Errors
+    /// Never before bytes have come, but tungstenite's signature allows it.
+    pub fn websocket_server(limits: &Limits) -> Result<Self, WireError> {
+        Ok(Self::new(Kind::WebSocket(Box::new(WsCodec::server(limits)?))))
+    }
+
+    /// The connecting end of a WebSocket, before its handshake. `url` is `ws://host:port/path`.
+    ///
+    /// # Errors
+    /// If the URL cannot be used.
+    pub fn websocket_client(url: &str, limits: &Limits) -> Result<Self, WireError> {
+        Ok(Self::new(Kind::WebSocket(Box::new(WsCodec::client(url, limits)?))))
+    }
+
+    /// True if the transport keeps message boundaries; see
+    /// [`Config::boundaries`](crate::captp::Config::boundaries).
+    pub fn has_boundaries(&self) -> bool {
+        matches!(self.kind, Kind::WebSocket(_))
+    }
+
+    /// Takes what was read from the socket and hands the messages in it to the connection.
+    ///
+    /// # Errors
+    /// Why the session has ended; it is closed already.
+    pub fn read<H: Host>(
+        &mut self,
+        cx: H::Cx<'_>,
+        connection: &Arc<Connection<H>>,
+        bytes: &[u8],
+    ) -> Result<(), CloseReason> {
+        connection.note_read(bytes.len());
+        let result = match &mut self.kind {
+            Kind::Stream(deframer) => {
+                deframer.feed(bytes, &mut |message| connection.receive(cx, message))
+            }
+            Kind::WebSocket(codec) => receive_all(codec, cx, connection, bytes),
+        };
+        result.inspect_err(|reason| connection.close(cx, reason.clone()))
+    }
+
+    /// Writes what waits. `write` takes bytes and returns how many it accepted, 0 if the socket is
+    /// full; it must not block. Returns true if nothing is left.
+    ///
+    /// # Errors
+    /// What `write` returns.
+    pub fn flush<H: Host>(
+        &mut self,
+        connection: &Arc<Connection<H>>,
+        write: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
+    ) -> io::Result<bool> {
+        let Kind::WebSocket(codec) = &mut self.kind else { return connection.write_with(write) };
+        let (bytes, ends) = connection.take_output(std::mem::take(&mut self.spare));
+        let mut start = 0;
+        for end in ends {
+            codec.send(bytes[start..end].to_vec()).map_err(io::Error::other)?;
+            start = end;
+        }
+        self.spare = bytes;
+        self.spare.clear();
+        codec.outgoing(&mut self.unsent);
+        while self.sent < self.unsent.len() {
+            let count = write(&self.unsent[self.sent..])?;
+            if count == 0 {
+                return Ok(false);
+            }
+            self.sent += count;
+        }
+        self.unsent.clear();
+        self.sent = 0;
+        // Nothing is kept per idle connection.
+        self.unsent.shrink_to(4 << 10);
+        self.spare.shrink_to(4 << 10);
+        Ok(true)
+    }
+
+    /// Bytes that wait here, beside those in the session.
+    pub fn unsent(&self) -> usize {
+        self.unsent.len() - self.sent
+    }
+
+    /// Says goodbye at the transport's level; [`Self::flush`] writes it.
+    pub fn close(&mut self) {
+        if let Kind::WebSocket(codec) = &mut self.kind {
+            codec.close();
+        }
+    }
+
+    /// Why the stream's end is an error, if it came in the middle of a message.
+    pub fn end_of_stream(&self) -> CloseReason {
+        let partial = match &self.kind {
+            Kind::Stream(deframer) => deframer.is_partial(),
+            Kind::WebSocket(_) => false,
+        };
+        CloseReason::Lost(if partial {
+            "the peer hung up in the middle of a message".to_owned()
+        } else {
+            "the peer hung up".to_owned()
+        })
+    }
+}
+
+fn receive_all<H: Host>(
+    codec: &mut WsCodec,
+    cx: H::Cx<'_>,
+    connection: &Arc<Connection<H>>,
+    mut bytes: &[u8],
+) -> Result<(), CloseReason> {
+    while let Some(message) = codec.receive(bytes)? {
+        bytes = &[];
+        connection.receive(cx, &message)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,285 @@
+//! One connection to another vat.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use super::Vat;
+use crate::captp::{CloseReason, Config, Payload, Session, Stats};
+use crate::error::Error;
+use crate::host::{Host, Outcome, Ref, Reply};
+use crate::locator::Location;
+use crate::sync::lock;
+
+/// What the tables of a vat's sessions hold.
+#[derive(Debug)]
+pub struct Tables<H>(std::marker::PhantomData<H>);
+
+impl<H: Host> Payload for Tables<H> {
+    type Export = Ref<H>;
+    type Import = Weak<Import<H>>;
+    type Question = H::Promise;
+    type Answer = Reply<H>;
+}
+
+/// The owner of a connection's socket.
+pub trait Driver: Send + Sync {
+    /// Bytes wait in the outbox: call [`Connection::write_with`] soon, from a fresh stack. Called
+    /// once per batch, from any thread.
+    fn wake(&self);
+    /// Releases wait to be told to the peer: call [`Connection::collect`] in about a tenth of a
+    /// second, unless there is traffic before. Called once per batch, from any thread.
+    fn idle(&self);
+}
+
+/// One session with its lock, shared by its driver and by every reference that came over it.
+///
+/// The lock is held for table work and encoding only, never while the host runs.
+pub struct Connection<H: Host> {
+    vat: Weak<Vat<H>>,
+    session: Mutex<Session<Tables<H>>>,
+    driver: Arc<dyn Driver>,
+    /// True while the driver knows that there is something to write.
+    awake: AtomicBool,
+    /// Positions whose last reference was dropped. A lock of its own, because references are
+    /// dropped anywhere.
+    dropped: Mutex<Vec<u64>>,
+}
+
+/// A reference to an object of a peer. Dropping the last handle gives it back to the peer.
+pub struct Import<H: Host> {
+    connection: Arc<Connection<H>>,
+    position: u64,
+}
+
+impl<H: Host> Import<H> {
+    pub(super) fn new(connection: &Arc<Connection<H>>, position: u64) -> Arc<Self> {
+        Arc::new(Self { connection: Arc::clone(connection), position })
+    }
+
+    /// The connection that it came over.
+    pub fn connection(&self) -> &Arc<Connection<H>> {
+        &self.connection
+    }
+
+    /// The peer's position of the object.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+}
+
+impl<H: Host> Drop for Import<H> {
+    fn drop(&mut self) {
+        let first = {
+            let mut dropped = lock(&self.connection.dropped);
+            dropped.push(self.position);
+            dropped.len() == 1
+        };
+        if first {
+            self.connection.driver.idle();
+        }
+    }
+}
+
+impl<H: Host> std::fmt::Debug for Import<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Import({})", self.position)
+    }
+}
+
+impl<H: Host> std::fmt::Debug for Connection<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("peer", &self.peer_location()).finish_non_exhaustive()
+    }
+}
+
+impl<H: Host> Connection<H> {
+    pub(super) fn new(vat: &Arc<Vat<H>>, config: Config, driver: Arc<dyn Driver>) -> Arc<Self> {
+        Arc::new(Self {
+            vat: Arc::downgrade(vat),
+            session: Mutex::new(Session::new(config)),
+            driver,
+            // The driver writes our start-session without being told.
+            awake: AtomicBool::new(true),
+            dropped: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// The vat that this connection belongs to, while it lives.
+    pub fn vat(&self) -> Option<Arc<Vat<H>>> {
+        self.vat.upgrade()
+    }
+
+    /// Runs `f` on the session, which must not call the host, and wakes the driver if that left
+    /// something to write.
+    pub(super) fn with_session<T>(&self, f: impl FnOnce(&mut Session<Tables<H>>) -> T) -> T {
+        let (result, pending, garbage) = {
+            let mut session = lock(&self.session);
+            let had_garbage = session.has_garbage();
+            let result = f(&mut session);
+            let garbage = !had_garbage && session.has_garbage();
+            (result, !session.outbox().is_empty(), garbage)
+        };
+        if pending && !self.awake.swap(true, Ordering::AcqRel) {
+            self.driver.wake();
+        }
+        if garbage {
+            self.driver.idle();
+        }
+        result
+    }
+
+    /// Where the peer says it can be reached; `None` before the session is open or after its end.
+    pub fn peer_location(&self) -> Option<Location> {
+        lock(&self.session).peer_location().cloned()
+    }
+
+    /// Counters of this connection.
+    pub fn stats(&self) -> Stats {
+        lock(&self.session).stats()
+    }
+
+    /// True once the session has ended.
+    pub fn is_closed(&self) -> bool {
+        lock(&self.session).closed().is_some()
+    }
+
+    /// True once both sides have said hello.
+    pub fn is_open(&self) -> bool {
+        lock(&self.session).is_open()
+    }
+
+    /// Why the session ended.
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        lock(&self.session).closed().cloned()
+    }
+
+    /// The longest message that is accepted, in bytes.
+    pub fn max_message_bytes(&self) -> usize {
+        lock(&self.session).limits().max_message_bytes
+    }
+
+    /// Counts a read of so many bytes.
+    pub fn note_read(&self, bytes: usize) {
+        lock(&self.session).note_read(bytes);
+    }
+
+    /// True if the session waits for a hello whose deadline has passed; it is then closed.
+    pub fn handle_timeout(self: &Arc<Self>, cx: H::Cx<'_>, now_ms: u64) -> bool {
+        let timed_out = lock(&self.session).handle_timeout(now_ms).err();
+        if let Some(reason) = timed_out {
+            self.close(cx, reason);
+            return true;
+        }
+        false
+    }
+
+    /// When [`Self::handle_timeout`] is due.
+    pub fn deadline_ms(&self) -> Option<u64> {
+        lock(&self.session).deadline_ms()
+    }
+
+    /// Says that the driver is at work on this connection and will write when it is done, so it
+    /// need not be woken.
+    pub fn begin_batch(&self) {
+        self.awake.store(true, Ordering::Release);
+    }
+
+    /// Hands what waits to `write`, which returns how many bytes it took; the rest stays. `write`
+    /// is called under the session's lock and must not block or call the host. Returns true if
+    /// nothing is left; if false, call again when the socket accepts more.
+    ///
+    /// # Errors
+    /// What `write` returns.
+    pub fn write_with(
+        &self,
+        write: &mut dyn FnMut(&[u8]) -> std::io::Result<usize>,
+    ) -> std::io::Result<bool> {
+        self.awake.store(false, Ordering::Release);
+        let mut session = lock(&self.session);
+        session.prepare_flush();
+        while !session.outbox().is_empty() {
+            let count = write(session.outbox().bytes())?;
+            if count == 0 {
+                self.awake.store(true, Ordering::Release);
+                return Ok(false);
+            }
+            session.outbox().consume(count);
+            session.note_write(count);
+        }
+        Ok(true)
+    }
+
+    /// Takes everything that waits, and where its messages end if the transport must keep them
+    /// apart; `spare` becomes the next buffer. For transports that wrap whole messages.
+    pub fn take_output(&self, spare: Vec<u8>) -> (Vec<u8>, Vec<usize>) {
+        self.awake.store(false, Ordering::Release);
+        let mut session = lock(&self.session);
+        if session.outbox().is_empty() {
+            return (spare, Vec::new());
+        }
+        session.prepare_flush();
+        let output = session.outbox().take(spare);
+        session.note_write(output.0.len());
+        output
+    }
+
+    /// How many bytes wait to be written.
+    pub fn unsent(&self) -> usize {
+        lock(&self.session).outbox().len()
+    }
+
+    /// Tells the peer of everything that is held no more.
+    pub fn collect(&self) {
+        let dropped = std::mem::take(&mut *lock(&self.dropped));
+        self.with_session(|session| {
+            for position in dropped {
+                // A new reference may have been made since.
+                let gone = session
+                    .imports()
+                    .get_mut(position)
+                    .is_some_and(|import| import.strong_count() == 0);
+                if gone {
+                    session.release(position);
+                }
+            }
+            session.collect();
+        });
+    }
+
+    /// Ends the session for `reason`, breaks every promise that waits for the peer, and lets go of
+    /// everything that it held. The peer is told, unless the reason is its own.
+    pub fn close(self: &Arc<Self>, cx: H::Cx<'_>, reason: CloseReason) {
+        let (remains, text, stats) = {
+            let mut session = lock(&self.session);
+            let peer = session.peer_location().map(ToString::to_string);
+            session.close(reason);
+            let reason = session.closed().map(ToString::to_string).unwrap_or_default();
+            let text = match peer {
+                Some(peer) => format!("the connection to {peer} is gone: {reason}"),
+                None => reason,
+            };
+            let stats = session.stats();
+            (session.take_remains(), text, stats)
+        };
+        if !self.awake.swap(true, Ordering::AcqRel) {
+            self.driver.wake();
+        }
+        drop(remains.rest);
+        let Some(vat) = self.vat() else { return };
+        vat.remember_once(self, stats);
+        let reason: Arc<str> = text.into();
+        for question in remains.questions {
+            let failure = H::failure(cx, Error::Disconnected(Arc::clone(&reason)));
+            vat.settle(cx, question, Outcome::Broken(failure));
+        }
+    }
+
+    /// The error for using a reference of a connection that has ended.
+    pub(super) fn gone(&self) -> Error {
+        let reason = match self.close_reason() {
+            Some(reason) => format!("the connection is gone: {reason}"),
+            None => "the connection is gone".to_owned(),
+        };
+        Error::Disconnected(reason.into())
+    }
+}

@@ -1,0 +1,336 @@
+//! What a received message does.
+
+use std::sync::Arc;
+
+use super::connection::{Connection, Tables};
+use super::describe::Found;
+use super::Vat;
+use crate::captp::{Args, CloseReason, Desc, Incoming, Session, Target};
+use crate::error::Error;
+use crate::host::{Host, Message, Outcome, Ref, Reply};
+use crate::passable::{Item, View};
+use crate::sync::lock;
+
+/// Whom a call reaches.
+enum Destination<H: Host> {
+    Bootstrap,
+    Ref(Ref<H>),
+    Settled(Outcome<H>),
+}
+
+/// A received message, looked up but not yet acted on.
+enum Step<'a, H: Host> {
+    Nothing,
+    Dropped(#[expect(dead_code, reason = "carried out of the lock to be dropped")] Discarded<H>),
+    Deliver {
+        to: Destination<H>,
+        selector: Option<&'a str>,
+        args: &'a [u8],
+        found: Vec<Found<H>>,
+        answer: Option<u64>,
+        resolver: Option<u64>,
+    },
+    Settled {
+        question: H::Promise,
+        broken: bool,
+        value: &'a [u8],
+        found: Vec<Found<H>>,
+    },
+    Listen { to: Destination<H>, resolver: u64 },
+}
+
+struct Discarded<H: Host>(
+    #[expect(dead_code, reason = "carried out of the lock to be dropped")] Vec<Ref<H>>,
+    #[expect(dead_code, reason = "carried out of the lock to be dropped")] Vec<Reply<H>>,
+);
+
+impl<H: Host> Connection<H> {
+    /// Handles the messages in `bytes`, which must hold them whole, in order, and runs the turns
+    /// that they cause. What they leave to write is in the outbox afterwards.
+    ///
+    /// # Errors
+    /// Why the session ended; it is closed already, and every promise broken that waited for it.
+    pub fn receive(self: &Arc<Self>, cx: H::Cx<'_>, bytes: &[u8]) -> Result<(), CloseReason> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let used = self.receive_one(cx, rest).inspect_err(|reason| {
+                self.close(cx, reason.clone());
+            })?;
+            rest = &rest[used..];
+        }
+        Ok(())
+    }
+
+    fn receive_one(self: &Arc<Self>, cx: H::Cx<'_>, bytes: &[u8]) -> Result<usize, CloseReason> {
+        let Some(vat) = self.vat() else {
+            return Err(CloseReason::Local("the vat is gone".to_owned()));
+        };
+        let (step, used) = self.with_session(|session| self.digest(cx, session, bytes))?;
+        self.act(cx, &vat, step);
+        Ok(used)
+    }
+
+    /// The part under the lock: table work only.
+    fn digest<'a>(
+        self: &Arc<Self>,
+        cx: H::Cx<'_>,
+        session: &mut Session<Tables<H>>,
+        bytes: &'a [u8],
+    ) -> Result<(Step<'a, H>, usize), CloseReason> {
+        let (incoming, used) = session.receive(bytes)?;
+        let step = match incoming {
+            Incoming::Nothing | Incoming::Established => Step::Nothing,
+            Incoming::Dropped(exports, answers) => Step::Dropped(Discarded(exports, answers)),
+            Incoming::Deliver(call) => {
+                check_limits(session)?;
+                Step::Deliver {
+                    to: destination(cx, session, call.to)?,
+                    selector: call.selector,
+                    args: call.args.bytes,
+                    found: self.look_up_all(cx, session, &call.args)?,
+                    answer: call.answer,
+                    resolver: call.resolver,
+                }
+            }
+            Incoming::Settled { question, broken, value } => Step::Settled {
+                found: self.look_up_all(cx, session, &value)?,
+                question,
+                broken,
+                value: value.bytes,
+            },
+            Incoming::Listen { to, resolver } => {
+                check_limits(session)?;
+                Step::Listen { to: destination(cx, session, to)?, resolver }
+            }
+        };
+        Ok((step, used))
+    }
+
+    fn look_up_all(
+        self: &Arc<Self>,
+        cx: H::Cx<'_>,
+        session: &mut Session<Tables<H>>,
+        args: &Args<'_>,
+    ) -> Result<Vec<Found<H>>, CloseReason> {
+        let mut found = Vec::with_capacity(args.descs.len());
+        for &desc in &args.descs {
+            found.push(self.look_up(cx, session, desc).ok_or_else(|| unknown(desc))?);
+        }
+        Ok(found)
+    }
+
+    /// The part outside of the lock: the host runs.
+    fn act(self: &Arc<Self>, cx: H::Cx<'_>, vat: &Arc<Vat<H>>, step: Step<'_, H>) {
+        match step {
+            Step::Nothing | Step::Dropped(_) => {}
+            Step::Deliver { to, selector, args, found, answer, resolver } => {
+                let refs = self.realise(cx, found);
+                let message = Message { selector, args: View { bytes: args, refs: &refs } };
+                let reply = vat.deliver(cx, to, message);
+                self.answer(cx, vat, answer, resolver, reply);
+            }
+            Step::Settled { question, broken, value, found } => {
+                let refs = self.realise(cx, found);
+                let view = View { bytes: value, refs: &refs };
+                let outcome = if broken {
+                    Outcome::Broken(H::accept_failure(cx, vat, view))
+                } else {
+                    match H::accept(cx, vat, view) {
+                        Ok(value) => Outcome::Fulfilled(value),
+                        Err(failure) => Outcome::Broken(failure),
+                    }
+                };
+                vat.settle(cx, question, outcome);
+            }
+            Step::Listen { to, resolver } => {
+                let reply = match to {
+                    Destination::Bootstrap => {
+                        Reply::Failure(H::failure(cx, Error::no_such_method(Some("op:listen"))))
+                    }
+                    Destination::Settled(Outcome::Fulfilled(value)) => Reply::Value(value),
+                    Destination::Settled(Outcome::Broken(failure)) => Reply::Failure(failure),
+                    Destination::Ref(Ref::Promise(promise)) => Reply::Promise(promise),
+                    Destination::Ref(reference) => Reply::Value(H::value_of(cx, reference)),
+                };
+                self.answer(cx, vat, None, Some(resolver), reply);
+            }
+        }
+    }
+
+    /// Gives the peer the result of its call.
+    fn answer(
+        self: &Arc<Self>,
+        cx: H::Cx<'_>,
+        vat: &Arc<Vat<H>>,
+        answer: Option<u64>,
+        resolver: Option<u64>,
+        reply: Reply<H>,
+    ) {
+        let reply = match reply {
+            Reply::Value(value) => match H::target(cx, &value) {
+                Some(Ref::Promise(promise)) => Reply::Promise(promise),
+                _ => Reply::Value(value),
+            },
+            reply => reply,
+        };
+        let reply = match (reply, resolver) {
+            (reply, None) => reply,
+            (Reply::Value(value), Some(resolver)) => {
+                match H::emit(cx, &value, |view| self.tell_with(cx, resolver, false, view)) {
+                    Ok(()) => Reply::Value(value),
+                    Err(error) => {
+                        let failure = H::failure(cx, error);
+                        H::emit_failure(cx, &failure, |v| self.tell_with(cx, resolver, true, v));
+                        Reply::Failure(failure)
+                    }
+                }
+            }
+            (Reply::Failure(failure), Some(resolver)) => {
+                H::emit_failure(cx, &failure, |view| self.tell_with(cx, resolver, true, view));
+                Reply::Failure(failure)
+            }
+            (Reply::Promise(promise), Some(resolver)) => {
+                vat.tell_when_settled(cx, &promise, self, resolver);
+                Reply::Promise(promise)
+            }
+        };
+        if let Some(number) = answer {
+            // What may be returned is dropped outside of the lock.
+            let _late = self.with_session(|session| {
+                if session.closed().is_some() {
+                    return Some(reply);
+                }
+                session.answers().keep(number, reply)
+            });
+        }
+    }
+
+    /// Tells a peer's resolver how a promise ended.
+    pub(super) fn tell(self: &Arc<Self>, cx: H::Cx<'_>, resolver: u64, outcome: &Outcome<H>) {
+        match outcome {
+            Outcome::Fulfilled(value) => {
+                if let Err(error) =
+                    H::emit(cx, value, |view| self.tell_with(cx, resolver, false, view))
+                {
+                    let failure = H::failure(cx, error);
+                    H::emit_failure(cx, &failure, |view| self.tell_with(cx, resolver, true, view));
+                }
+            }
+            Outcome::Broken(failure) => {
+                H::emit_failure(cx, failure, |view| self.tell_with(cx, resolver, true, view));
+            }
+        }
+    }
+
+    fn tell_with(
+        self: &Arc<Self>,
+        cx: H::Cx<'_>,
+        resolver: u64,
+        broken: bool,
+        view: View<'_, Ref<H>>,
+    ) {
+        self.with_session(|session| {
+            let descs = self.describe(cx, session, view.refs);
+            session.settle(resolver, broken, view.bytes, &descs);
+        });
+    }
+}
+
+impl<H: Host> Vat<H> {
+    fn deliver(
+        self: &Arc<Self>,
+        cx: H::Cx<'_>,
+        to: Destination<H>,
+        message: Message<'_, H>,
+    ) -> Reply<H> {
+        let reference = match to {
+            Destination::Bootstrap => return self.bootstrap(cx, message),
+            Destination::Ref(reference) => reference,
+            Destination::Settled(Outcome::Broken(failure)) => return Reply::Failure(failure),
+            Destination::Settled(Outcome::Fulfilled(value)) => match H::target(cx, &value) {
+                Some(reference) => reference,
+                None => return Reply::Failure(H::failure(cx, Error::not_a_target())),
+            },
+        };
+        match reference {
+            Ref::Local(object) => H::invoke(cx, self, &object, message),
+            reference => Reply::Promise(self.call(cx, &reference, message)),
+        }
+    }
+
+    /// The object at position 0: it gives out what was registered.
+    fn bootstrap(self: &Arc<Self>, cx: H::Cx<'_>, message: Message<'_, H>) -> Reply<H> {
+        if message.selector != Some("fetch") {
+            return Reply::Failure(H::failure(cx, Error::no_such_method(message.selector)));
+        }
+        let swiss = match message.args.reader().next() {
+            Ok(Item::Bytes(swiss)) => swiss,
+            _ => {
+                let error = Error::remote("TypeError: fetch takes a swiss number, as bytes");
+                return Reply::Failure(H::failure(cx, error));
+            }
+        };
+        match self.registered(cx, swiss) {
+            Some(object) => Reply::Value(H::value_of(cx, Ref::Local(object))),
+            None => Reply::Failure(H::failure(
+                cx,
+                Error::remote("KeyError: no object is registered under that swiss number"),
+            )),
+        }
+    }
+
+    pub(super) fn remember_once(&self, connection: &Arc<Connection<H>>, stats: crate::captp::Stats) {
+        let mut connections = lock(&self.connections);
+        let before = connections.len();
+        connections.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(connection)));
+        if connections.len() < before {
+            drop(connections);
+            self.remember(stats);
+        }
+    }
+}
+
+fn destination<H: Host>(
+    cx: H::Cx<'_>,
+    session: &mut Session<Tables<H>>,
+    to: Target,
+) -> Result<Destination<H>, CloseReason> {
+    let found = match to {
+        Target::Export(0) => Some(Destination::Bootstrap),
+        Target::Export(position) => session.export(position).map(|r| Destination::Ref(r.dup(cx))),
+        Target::Answer(number) => session.answers().get(number).map(|answer| match answer {
+            Reply::Value(value) => {
+                Destination::Settled(Outcome::Fulfilled(H::dup_value(cx, value)))
+            }
+            Reply::Failure(failure) => {
+                Destination::Settled(Outcome::Broken(H::dup_failure(cx, failure)))
+            }
+            Reply::Promise(promise) => Destination::Ref(Ref::Promise(H::dup_promise(cx, promise))),
+        }),
+    };
+    found.ok_or_else(|| unknown(to.into()))
+}
+
+fn unknown(desc: Desc) -> CloseReason {
+    CloseReason::Protocol(match desc {
+        Desc::Answer(number) => format!("there is no answer {number}"),
+        Desc::Export(at) | Desc::ImportObject(at) | Desc::ImportPromise(at) => {
+            format!("nothing is exported at position {at}")
+        }
+    })
+}
+
+fn check_limits<H: Host>(session: &mut Session<Tables<H>>) -> Result<(), CloseReason> {
+    let limits = session.limits().clone();
+    let stats = session.stats();
+    let passed = if stats.exports > limits.max_exports as u64 {
+        "max_exports"
+    } else if stats.imports > limits.max_imports as u64 {
+        "max_imports"
+    } else if session.outbox().len() > limits.max_unsent_bytes {
+        "max_unsent_bytes"
+    } else {
+        return Ok(());
+    };
+    Err(CloseReason::Protocol(format!("limit passed: {passed}")))
+}

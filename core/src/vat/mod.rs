@@ -1,0 +1,181 @@
+//! The vat: objects that share one queue of turns, and their connections to other vats.
+//!
+//! Here the session's positions meet the host's promises and objects:
+//!
+//! | file | holds |
+//! |---|---|
+//! | `mod.rs` | [`Vat`]: registered objects, the turn queue, the connections |
+//! | `connection.rs` | [`Connection`]: one session, its lock, how it is driven and how it ends |
+//! | `describe.rs` | references ↔ descriptors |
+//! | `incoming.rs` | what a received message does |
+//! | `send.rs` | sending a message to any reference, and settling promises |
+
+mod connection;
+mod describe;
+mod incoming;
+mod send;
+
+pub use connection::{Connection, Driver, Import, Tables};
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, Weak};
+
+use crate::captp::{Config, Stats};
+use crate::host::{Host, Outcome, OwnedMessage, Ref};
+use crate::locator::Location;
+use crate::sync::lock;
+
+/// A unit of concurrency: its objects run one turn at a time, each turn to its end.
+pub struct Vat<H: Host> {
+    home: H::Home,
+    /// Registered objects by swiss number. Whoever knows the number may fetch the object.
+    registry: Mutex<HashMap<Vec<u8>, H::Object>>,
+    turns: Mutex<Turns<H>>,
+    connections: Mutex<Vec<Weak<Connection<H>>>>,
+    /// Counters of the connections that have ended.
+    past: Mutex<Stats>,
+}
+
+struct Turns<H: Host> {
+    queue: VecDeque<Turn<H>>,
+    /// True while somebody has promised to call [`Vat::run_turns`].
+    scheduled: bool,
+}
+
+/// One step of the vat's work.
+pub(crate) enum Turn<H: Host> {
+    /// Run a callback with the outcome that it waited for.
+    Call(H::Callback, Outcome<H>),
+    /// Deliver a message to a local object; its result settles the promise.
+    Deliver(H::Object, OwnedMessage<H>, Option<H::Promise>),
+}
+
+impl<H: Host> std::fmt::Debug for Vat<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vat").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+impl<H: Host> Vat<H> {
+    /// An empty vat. `home` is what the host wants to find again in its own functions.
+    pub fn new(home: H::Home) -> Arc<Self> {
+        Arc::new(Self {
+            home,
+            registry: Mutex::new(HashMap::new()),
+            turns: Mutex::new(Turns { queue: VecDeque::new(), scheduled: false }),
+            connections: Mutex::new(Vec::new()),
+            past: Mutex::new(Stats::default()),
+        })
+    }
+
+    /// What the host keeps here.
+    pub fn home(&self) -> &H::Home {
+        &self.home
+    }
+
+    /// Lets whoever knows `swiss` fetch the object. What was registered under it before is
+    /// returned.
+    pub fn register(&self, swiss: Vec<u8>, object: H::Object) -> Option<H::Object> {
+        lock(&self.registry).insert(swiss, object)
+    }
+
+    /// Takes a registration back; references that were fetched before stay good.
+    pub fn unregister(&self, swiss: &[u8]) -> Option<H::Object> {
+        lock(&self.registry).remove(swiss)
+    }
+
+    /// The object registered under `swiss`.
+    pub fn registered(&self, cx: H::Cx<'_>, swiss: &[u8]) -> Option<H::Object> {
+        lock(&self.registry).get(swiss).map(|object| H::dup_object(cx, object))
+    }
+
+    /// Begins a session; the transport's bytes go to [`Connection::receive`].
+    pub fn connect(self: &Arc<Self>, config: Config, driver: Arc<dyn Driver>) -> Arc<Connection<H>> {
+        let connection = Connection::new(self, config, driver);
+        let mut connections = lock(&self.connections);
+        connections.retain(|connection| connection.strong_count() > 0);
+        connections.push(Arc::downgrade(&connection));
+        connection
+    }
+
+    /// The connections that have not ended.
+    pub fn connections(&self) -> Vec<Arc<Connection<H>>> {
+        lock(&self.connections).iter().filter_map(Weak::upgrade).filter(|c| !c.is_closed()).collect()
+    }
+
+    /// An open connection to that peer, made by either side.
+    pub fn connection_to(&self, location: &Location) -> Option<Arc<Connection<H>>> {
+        self.connections().into_iter().find(|connection| {
+            connection.peer_location().is_some_and(|peer| peer.same_peer(location))
+        })
+    }
+
+    /// What all connections together have done; table sizes are those of the live ones.
+    pub fn stats(&self) -> Stats {
+        let past = *lock(&self.past);
+        let all: Vec<_> = lock(&self.connections).iter().filter_map(Weak::upgrade).collect();
+        all.iter()
+            .filter(|connection| !connection.is_closed())
+            .fold(past, |sum, connection| sum + connection.stats())
+    }
+
+    pub(crate) fn remember(&self, stats: Stats) {
+        let mut past = lock(&self.past);
+        *past = *past
+            + Stats { exports: 0, imports: 0, questions: 0, answers: 0, ..stats };
+    }
+
+    pub(crate) fn push_turn(self: &Arc<Self>, turn: Turn<H>) {
+        let schedule = {
+            let mut turns = lock(&self.turns);
+            turns.queue.push_back(turn);
+            !std::mem::replace(&mut turns.scheduled, true)
+        };
+        if schedule {
+            H::schedule_turns(self);
+        }
+    }
+
+    /// Keeps the host from being asked to schedule turns, because the caller is about to run them.
+    /// Returns false if somebody else has promised to.
+    pub fn claim_turns(&self) -> bool {
+        !std::mem::replace(&mut lock(&self.turns).scheduled, true)
+    }
+
+    /// Runs up to `budget` turns. True if more are waiting: then call again, once others have had
+    /// their chance.
+    pub fn run_turns(self: &Arc<Self>, cx: H::Cx<'_>, budget: usize) -> bool {
+        for _ in 0..budget {
+            let turn = {
+                let mut turns = lock(&self.turns);
+                let turn = turns.queue.pop_front();
+                turns.scheduled = turn.is_some();
+                turn
+            };
+            match turn {
+                None => return false,
+                Some(Turn::Call(callback, outcome)) => H::call(cx, self, callback, outcome),
+                Some(Turn::Deliver(object, message, result)) => {
+                    let reply = H::invoke(cx, self, &object, message.view());
+                    if let Some(result) = result {
+                        self.resolve(cx, result, reply);
+                    }
+                }
+            }
+        }
+        let mut turns = lock(&self.turns);
+        turns.scheduled = !turns.queue.is_empty();
+        turns.scheduled
+    }
+
+    /// Settles a promise with what an object answered.
+    pub fn resolve(self: &Arc<Self>, cx: H::Cx<'_>, promise: H::Promise, reply: crate::host::Reply<H>) {
+        use crate::host::Reply;
+        let outcome = match reply {
+            Reply::Value(value) => Outcome::Fulfilled(value),
+            Reply::Failure(failure) => Outcome::Broken(failure),
+            Reply::Promise(other) => Outcome::Fulfilled(H::value_of(cx, Ref::Promise(other))),
+        };
+        self.settle(cx, promise, outcome);
+    }
+}
