@@ -144,9 +144,7 @@ impl<'a, R> Reader<'a, R> {
                     return Err(ReadError::Shape("an error's message must be a string"));
                 };
                 // Peers may add fields (the drafts differ); only the message is kept.
-                while self.cursor.peek() != Some(b'>') {
-                    crate::syrup::scan(&mut self.cursor, &crate::Limits::default())?;
-                }
+                self.skip_fields()?;
                 Item::Error(message)
             }
             "exn:fail:mystery" => Item::Error("the far side keeps its reasons to itself"),
@@ -156,5 +154,33 @@ impl<'a, R> Reader<'a, R> {
             Token::EndRecord => Ok(item),
             _ => Err(ReadError::Shape("a record has too many fields")),
         }
+    }
+    /// Skips what is left of a record, and the references in it.
+    fn skip_fields(&mut self) -> Result<(), ReadError> {
+        let mut depth = 0_usize;
+        while depth > 0 || self.cursor.peek() != Some(b'>') {
+            match self.cursor.next()? {
+                Token::Hole => {
+                    self.reference()?;
+                }
+                Token::Record => {
+                    depth += 1;
+                    if let Token::Symbol(
+                        "desc:import-object" | "desc:import-promise" | "desc:export" | "desc:answer",
+                    ) = self.cursor.clone().next()?
+                    {
+                        self.reference()?;
+                    }
+                }
+                Token::List | Token::Dict => depth += 1,
+                Token::EndList | Token::EndDict | Token::EndRecord => {
+                    depth = depth
+                        .checked_sub(1)
+                        .ok_or(ReadError::Shape("a bracket closes what was not opened"))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }

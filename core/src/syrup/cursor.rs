@@ -173,7 +173,7 @@ impl<'a> Cursor<'a> {
     fn number(&mut self) -> Result<Token<'a>, SyrupError> {
         let start = self.at;
         let rest = &self.bytes[start..];
-        let window = &rest[..rest.len().min(self.max_digits + 1)];
+        let window = &rest[..rest.len().min(self.max_digits.saturating_add(1))];
         let Some(run) = window.iter().position(|b| !b.is_ascii_digit()) else {
             if rest.len() > self.max_digits {
                 return Err(SyrupError::Limit { at: start, limit: "max_digits" });

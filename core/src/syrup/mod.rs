@@ -48,4 +48,4 @@ pub enum SyrupError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
