@@ -14,11 +14,11 @@ mod stash;
 mod value;
 
 pub use args::Args;
-pub use host::{Native, Passed};
+pub use host::{Callback, Native, NativeVat, Passed, PromiseCell};
 pub use object::{Answer, Referenceable, reply, reply_later};
 pub use promise::{Promise, When};
 pub use reference::Reference;
-pub use runtime::{Home, Runtime};
+pub use runtime::{BoxFuture, Home, Runtime};
 pub use value::{Symbol, Value};
 
 #[cfg(test)]

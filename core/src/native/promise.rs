@@ -69,18 +69,9 @@ impl Promise {
         Self::broken(Vat::new(Home::new(Nowhere)), error)
     }
 
-    pub(crate) fn pending(vat: Arc<NativeVat>) -> Self {
+    fn pending(vat: Arc<NativeVat>) -> Self {
         let cell = Native::new_promise((), Cell::pending());
         Self { vat, cell }
-    }
-
-    /// Settles a promise made by [`Self::pending`] with another one, or breaks it.
-    pub(crate) fn settle(self, result: Result<Self, Error>) {
-        let reply = match result {
-            Ok(other) => Reply::Promise(other.cell),
-            Err(error) => Reply::Failure(error),
-        };
-        self.vat.resolve((), self.cell, reply);
     }
 
     /// Sends a message to what this promise will be; returns the promise for its result. `args` is

@@ -14,4 +14,4 @@ mod wire;
 
 pub use framing::Deframer;
 #[cfg(feature = "websocket")]
-pub use wire::{Wire, WireError};
+pub use wire::{Wire, WireError, websocket_address};

@@ -168,6 +168,22 @@ impl Wire {
     }
 }
 
+/// The `host:port` to connect to for `ws://host:port/path`; port 80 if the URL names none. `None`
+/// if it is no such URL (`wss` included: TLS is not spoken here).
+///
+/// ```
+/// use marotte::transport::websocket_address;
+/// assert_eq!(websocket_address("ws://localhost:9000/x").as_deref(), Some("localhost:9000"));
+/// assert_eq!(websocket_address("wss://localhost"), None);
+/// ```
+pub fn websocket_address(url: &str) -> Option<String> {
+    let uri: tungstenite::http::Uri = url.parse().ok()?;
+    if uri.scheme_str() != Some("ws") {
+        return None;
+    }
+    Some(format!("{}:{}", uri.host()?, uri.port_u16().unwrap_or(80)))
+}
+
 fn receive_all<H: Host>(
     codec: &mut WsCodec,
     cx: H::Cx<'_>,

@@ -21,7 +21,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::captp::{Config, Stats};
-use crate::host::{Host, Outcome, OwnedMessage, Ref};
+use crate::host::{Host, Outcome, OwnedMessage, Ref, Reply};
 use crate::locator::Location;
 use crate::sync::lock;
 
@@ -168,9 +168,15 @@ impl<H: Host> Vat<H> {
         turns.scheduled
     }
 
+    /// Runs up to `budget` turns and has the host schedule the rest.
+    pub fn finish_turns(self: &Arc<Self>, cx: H::Cx<'_>, budget: usize) {
+        if self.run_turns(cx, budget) {
+            H::schedule_turns(self);
+        }
+    }
+
     /// Settles a promise with what an object answered.
-    pub fn resolve(self: &Arc<Self>, cx: H::Cx<'_>, promise: H::Promise, reply: crate::host::Reply<H>) {
-        use crate::host::Reply;
+    pub fn resolve(self: &Arc<Self>, cx: H::Cx<'_>, promise: H::Promise, reply: Reply<H>) {
         let outcome = match reply {
             Reply::Value(value) => Outcome::Fulfilled(value),
             Reply::Failure(failure) => Outcome::Broken(failure),

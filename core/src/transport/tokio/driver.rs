@@ -1,0 +1,209 @@
+//! One task per connection: reads, dispatches, writes.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+use crate::captp::CloseReason;
+use crate::native::Native;
+use crate::sync::lock;
+use crate::transport::Wire;
+use crate::vat::{Connection, Driver};
+
+/// Bytes read at once.
+const READ_SIZE: usize = 64 << 10;
+/// Above so many bytes that the peer has not taken, nothing is read from it.
+const HIGH_WATER: usize = 1 << 20;
+/// How long releases may wait for traffic to ride along with.
+const COLLECT_DELAY: Duration = Duration::from_millis(100);
+/// Reads in one poll, before other tasks get their chance.
+const READS_PER_POLL: usize = 32;
+/// Turns run after one read, before I/O gets its chance.
+const TURN_BUDGET: usize = 1024;
+
+const FLUSH: u8 = 1;
+const IDLE: u8 = 2;
+
+thread_local! {
+    /// The read buffer, shared by every connection of this thread: an idle one costs nothing.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Wakes the task from wherever a message is sent.
+#[derive(Debug, Default)]
+pub(super) struct Wakeup {
+    waker: Mutex<Option<Waker>>,
+    flags: AtomicU8,
+}
+
+impl Wakeup {
+    fn raise(&self, flag: u8) {
+        self.flags.fetch_or(flag, Ordering::AcqRel);
+        let waker = lock(&self.waker).clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Driver for Wakeup {
+    fn wake(&self) {
+        self.raise(FLUSH);
+    }
+
+    fn idle(&self) {
+        self.raise(IDLE);
+    }
+}
+
+/// The driver of one connection.
+pub(super) struct Task<S> {
+    pub(super) stream: S,
+    pub(super) wire: Wire,
+    pub(super) connection: Arc<Connection<Native>>,
+    pub(super) wakeup: Arc<Wakeup>,
+    /// Until the session is open.
+    pub(super) deadline: Option<Pin<Box<Sleep>>>,
+    /// Running while releases wait.
+    pub(super) collect: Option<Pin<Box<Sleep>>>,
+    pub(super) epoch: Instant,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
+    fn read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
+        let mut scratch = SCRATCH.take();
+        scratch.resize(READ_SIZE, 0);
+        let mut buffer = ReadBuf::new(&mut scratch);
+        let result = match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => Poll::Ready(Err(lost(&error))),
+            Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+                Poll::Ready(Err(self.wire.end_of_stream()))
+            }
+            Poll::Ready(Ok(())) => Poll::Ready(self.dispatch(buffer.filled())),
+        };
+        SCRATCH.set(scratch);
+        result
+    }
+
+    fn dispatch(&mut self, bytes: &[u8]) -> Result<(), CloseReason> {
+        let Some(vat) = self.connection.vat() else {
+            return Err(CloseReason::Local("the tub is gone".to_owned()));
+        };
+        let _turn = vat.home().enter();
+        self.connection.begin_batch();
+        vat.claim_turns();
+        let result = self.wire.read((), &self.connection, bytes);
+        vat.finish_turns((), TURN_BUDGET);
+        result
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, CloseReason> {
+        let Self { stream, wire, connection, .. } = self;
+        let mut write = |bytes: &[u8]| match Pin::new(&mut *stream).poll_write(cx, bytes) {
+            Poll::Pending => Ok(0),
+            Poll::Ready(Ok(0)) => Err(io::ErrorKind::WriteZero.into()),
+            Poll::Ready(result) => result,
+        };
+        wire.flush(connection, &mut write).map_err(|error| lost(&error))
+    }
+
+    fn timers(&mut self, cx: &mut Context<'_>) {
+        if let Some(deadline) = &mut self.deadline {
+            if self.connection.deadline_ms().is_none() {
+                self.deadline = None;
+            } else if deadline.as_mut().poll(cx).is_ready() {
+                self.deadline = None;
+                self.connection.handle_timeout((), elapsed_ms(self.epoch));
+            }
+        }
+        if self.wakeup.flags.fetch_and(!IDLE, Ordering::AcqRel) & IDLE != 0 && self.collect.is_none()
+        {
+            self.collect = Some(Box::pin(tokio::time::sleep(COLLECT_DELAY)));
+        }
+        if let Some(collect) = &mut self.collect
+            && collect.as_mut().poll(cx).is_ready()
+        {
+            self.collect = None;
+            self.connection.collect();
+        }
+    }
+
+    /// Everything that can be done now. `Ready` when the connection is over.
+    fn step(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
+        self.timers(cx);
+        for _ in 0..READS_PER_POLL {
+            let drained = self.flush(cx)?;
+            if self.connection.is_closed() {
+                // What could not be written now never will be: the peer does not read.
+                self.wire.close();
+                let _ = self.flush(cx);
+                return Poll::Ready(Ok(()));
+            }
+            if !drained && self.connection.unsent() + self.wire.unsent() > HIGH_WATER {
+                return Poll::Pending;
+            }
+            match self.read(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) => {}
+                // The abort that explains it still has to go out.
+                Poll::Ready(Err(reason)) => self.connection.close((), reason),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Future for Task<S> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        {
+            let mut waker = lock(&this.wakeup.waker);
+            match &mut *waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                empty => *empty = Some(cx.waker().clone()),
+            }
+        }
+        let result = this.step(cx);
+        match result {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(())) => {
+                let _ = Pin::new(&mut this.stream).poll_shutdown(cx);
+                Poll::Ready(())
+            }
+            Poll::Ready(Err(reason)) => {
+                this.connection.close((), reason);
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
+impl<S> Drop for Task<S> {
+    /// A runtime that shuts down drops its tasks: nobody may wait for ever.
+    fn drop(&mut self) {
+        if !self.connection.is_closed() {
+            let reason = CloseReason::Lost("the runtime was shut down".to_owned());
+            self.connection.close((), reason);
+        }
+    }
+}
+
+pub(super) fn elapsed_ms(epoch: Instant) -> u64 {
+    u64::try_from(epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn lost(error: &io::Error) -> CloseReason {
+    CloseReason::Lost(error.to_string())
+}

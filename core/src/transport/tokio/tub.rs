@@ -1,0 +1,455 @@
+//! The tub: a vat of Rust objects with its listeners and connections.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use data_encoding::BASE32_NOPAD;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+
+use super::driver::{Task, Wakeup, elapsed_ms};
+use crate::captp::{CloseReason, Config, Keys, Profile, Stats};
+use crate::error::Error;
+use crate::host::{Host, Outcome, Ref};
+use crate::limits::Limits;
+use crate::locator::{Location, SturdyRef};
+use crate::native::{BoxFuture, Home, Native, Promise, Reference, Referenceable, Runtime};
+use crate::promise::Cell;
+use crate::sync::lock;
+use crate::transport::Wire;
+use crate::vat::{Connection, Vat};
+
+const TCP: &str = "tcp-testing-only";
+const WEBSOCKET: &str = "websocket";
+
+/// How a [`Tub`] behaves.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct TubOptions {
+    /// The dialect of the wire.
+    pub profile: Profile,
+    /// What a peer may make us hold.
+    pub limits: Limits,
+}
+
+/// A vat of Rust objects on tokio: it offers objects to others and finds theirs.
+///
+/// A tub belongs to the runtime it was made in. It can be cloned and used from any thread; its
+/// objects run one turn at a time. When the last handle is dropped, listeners and connections end.
+///
+/// ```
+/// use marotte::{Reference, Tub};
+///
+/// struct Greeter;
+/// #[marotte::remote]
+/// impl Greeter {
+///     fn greet(&self, name: String) -> String {
+///         format!("Hello, {name}!")
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Tub::new();
+/// server.listen_tcp("127.0.0.1:0").await?;
+/// let uri = server.register_reference(Greeter, Some("greeter"))?;
+///
+/// let client = Tub::new();
+/// let hello: String = client.get_reference(&uri).send("greet", &("you",)).when().await?;
+/// assert_eq!(hello, "Hello, you!");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Tub(Arc<Inner>);
+
+struct Inner {
+    vat: Arc<Vat<Native>>,
+    runtime: Handle,
+    designator: String,
+    options: TubOptions,
+    epoch: Instant,
+    /// Where we listen, oldest first.
+    listeners: Mutex<Vec<(Location, AbortHandle)>>,
+    /// Connections that we began, by transport and designator.
+    outbound: Mutex<HashMap<(String, String), Weak<Connection<Native>>>>,
+    turns: AbortHandle,
+}
+
+/// An open port. Dropping this leaves it open; it closes with the tub or by [`Self::close`].
+#[derive(Debug, Clone)]
+pub struct Listener {
+    address: SocketAddr,
+    location: Location,
+    task: AbortHandle,
+}
+
+impl Listener {
+    /// The address that is listened on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What peers need to find the tub here.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// Stops accepting; connections that were accepted go on.
+    pub fn close(&self) {
+        self.task.abort();
+    }
+}
+
+struct OnTokio {
+    handle: Handle,
+    turns: Arc<Notify>,
+}
+
+impl Runtime for OnTokio {
+    fn schedule_turns(&self) {
+        self.turns.notify_one();
+    }
+
+    fn spawn(&self, future: BoxFuture<()>) {
+        self.handle.spawn(future);
+    }
+}
+
+impl Default for Tub {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for Tub {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tub").field("designator", &self.0.designator).finish_non_exhaustive()
+    }
+}
+
+impl Tub {
+    /// A tub on the current tokio runtime.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime, or if the operating system has no randomness to give.
+    pub fn new() -> Self {
+        Self::with_options(TubOptions::default())
+    }
+
+    /// A tub that behaves as told.
+    ///
+    /// # Panics
+    /// As [`Self::new`].
+    pub fn with_options(options: TubOptions) -> Self {
+        let handle = Handle::current();
+        let notify = Arc::new(Notify::new());
+        let runtime = OnTokio { handle: handle.clone(), turns: Arc::clone(&notify) };
+        let vat = Vat::new(Home::new(runtime));
+        let turns = handle.spawn(run_turns(Arc::downgrade(&vat), notify)).abort_handle();
+        Self(Arc::new(Inner {
+            vat,
+            runtime: handle,
+            designator: designator(),
+            options,
+            epoch: Instant::now(),
+            listeners: Mutex::new(Vec::new()),
+            outbound: Mutex::new(HashMap::new()),
+            turns,
+        }))
+    }
+
+    /// Accepts TCP connections. `address` is `host:port`; port 0 lets the system choose.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on.
+    pub async fn listen_tcp(&self, address: &str) -> io::Result<Listener> {
+        let listener = TcpListener::bind(address).await?;
+        let at = listener.local_addr()?;
+        let hints = BTreeMap::from([
+            ("host".to_owned(), at.ip().to_string()),
+            ("port".to_owned(), at.port().to_string()),
+        ]);
+        Ok(self.listen(listener, at, self.location(TCP, hints), |limits| Ok(Wire::stream(limits))))
+    }
+
+    /// Accepts WebSocket connections, as browsers and Node make them. `address` is `host:port`;
+    /// port 0 lets the system choose.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on.
+    pub async fn listen_websocket(&self, address: &str) -> io::Result<Listener> {
+        let listener = TcpListener::bind(address).await?;
+        let at = listener.local_addr()?;
+        let hints = BTreeMap::from([("url".to_owned(), format!("ws://{at}"))]);
+        Ok(self.listen(listener, at, self.location(WEBSOCKET, hints), Wire::websocket_server))
+    }
+
+    fn location(&self, transport: &str, hints: BTreeMap<String, String>) -> Location {
+        Location { transport: transport.to_owned(), designator: self.0.designator.clone(), hints }
+    }
+
+    fn listen(
+        &self,
+        listener: TcpListener,
+        address: SocketAddr,
+        location: Location,
+        wire: fn(&Limits) -> Result<Wire, crate::transport::WireError>,
+    ) -> Listener {
+        let inner = Arc::downgrade(&self.0);
+        let announced = location.clone();
+        let accept = async move {
+            loop {
+                let stream = match listener.accept().await {
+                    Ok((stream, _)) => stream,
+                    // Out of file descriptors, or a peer gone before it was accepted: go on.
+                    Err(_) => {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                        continue;
+                    }
+                };
+                let Some(inner) = inner.upgrade() else { return };
+                if let Ok(wire) = wire(&inner.options.limits) {
+                    let connection = inner.begin(announced.clone(), &wire);
+                    inner.runtime.spawn(inner.drive(stream, wire, connection));
+                }
+            }
+        };
+        let task = self.0.runtime.spawn(accept).abort_handle();
+        lock(&self.0.listeners).push((location.clone(), task.clone()));
+        Listener { address, location, task }
+    }
+
+    /// Offers an object to whoever knows the returned URI. Without a name the URI holds 256 random
+    /// bits; with one it can be guessed by whoever knows the name.
+    ///
+    /// # Errors
+    /// If the tub listens nowhere yet.
+    pub fn register_reference(
+        &self,
+        object: impl Referenceable,
+        name: Option<&str>,
+    ) -> Result<String, Error> {
+        self.register_arc(Arc::new(object), name)
+    }
+
+    /// As [`Self::register_reference`], for an object that is shared already.
+    ///
+    /// # Errors
+    /// If the tub listens nowhere yet.
+    pub fn register_arc(
+        &self,
+        object: Arc<dyn Referenceable>,
+        name: Option<&str>,
+    ) -> Result<String, Error> {
+        let Some(location) = lock(&self.0.listeners).first().map(|(location, _)| location.clone())
+        else {
+            return Err(Error::Misuse(
+                "the tub listens nowhere yet; call listen_tcp or listen_websocket first".to_owned(),
+            ));
+        };
+        let swiss = match name {
+            Some(name) => name.as_bytes().to_vec(),
+            None => random().to_vec(),
+        };
+        self.0.vat.register(swiss.clone(), object);
+        Ok(SturdyRef { location, swiss }.to_string())
+    }
+
+    /// Takes a registration back. References that peers hold already stay good.
+    pub fn unregister_reference(&self, uri: &str) -> bool {
+        uri.parse::<SturdyRef>().is_ok_and(|sturdy| self.0.vat.unregister(&sturdy.swiss).is_some())
+    }
+
+    /// A reference to an object of ours that can be sent to, here and by peers it is passed to.
+    pub fn reference(&self, object: impl Referenceable) -> Reference {
+        let object: Arc<dyn Referenceable> = Arc::new(object);
+        Reference::from_parts(&self.0.vat, Ref::Local(object))
+    }
+
+    /// The object that a URI names, as a promise that can be sent to at once. The connection is
+    /// made, or an existing one used; what goes wrong breaks the promise.
+    pub fn get_reference(&self, uri: &str) -> Promise {
+        let vat = Arc::clone(&self.0.vat);
+        let sturdy: SturdyRef = match uri.parse() {
+            Ok(sturdy) => sturdy,
+            Err(error) => return Promise::broken(vat, Error::Misuse(format!("{error}"))),
+        };
+        if sturdy.location.designator == self.0.designator {
+            return match vat.registered((), &sturdy.swiss) {
+                Some(object) => {
+                    let value = Native::value_of((), Ref::Local(object));
+                    let cell = Cell::settled(Outcome::Fulfilled(value));
+                    Promise::from_parts(vat, Native::new_promise((), cell))
+                }
+                None => Promise::broken(vat, Error::remote("KeyError: no such object here")),
+            };
+        }
+        match self.0.connect(&sturdy.location) {
+            Ok(connection) => Promise::from_parts(vat, connection.fetch((), &sturdy.swiss)),
+            Err(error) => Promise::broken(vat, error),
+        }
+    }
+
+    /// Counters of all connections together.
+    pub fn stats(&self) -> Stats {
+        self.0.vat.stats()
+    }
+
+    /// Ends every listener and connection; promises that wait for a peer break.
+    pub fn close(&self) {
+        self.0.close("the tub was closed");
+    }
+}
+
+impl Inner {
+    fn begin(&self, announced: Location, wire: &Wire) -> (Arc<Connection<Native>>, Arc<Wakeup>) {
+        let wakeup = Arc::new(Wakeup::default());
+        let config = Config {
+            profile: self.options.profile,
+            limits: self.options.limits.clone(),
+            keys: Keys::from_seed(random()),
+            location: announced,
+            boundaries: wire.has_boundaries(),
+            now_ms: elapsed_ms(self.epoch),
+        };
+        (self.vat.connect(config, Arc::clone(&wakeup) as _), wakeup)
+    }
+
+    fn drive(
+        &self,
+        stream: TcpStream,
+        wire: Wire,
+        (connection, wakeup): (Arc<Connection<Native>>, Arc<Wakeup>),
+    ) -> Task<TcpStream> {
+        // Without this, small messages wait for acknowledgements; a failure costs speed only.
+        let _ = stream.set_nodelay(true);
+        let handshake = Duration::from_millis(self.options.limits.handshake_ms);
+        Task {
+            stream,
+            wire,
+            connection,
+            wakeup,
+            deadline: Some(Box::pin(tokio::time::sleep(handshake))),
+            collect: None,
+            epoch: self.epoch,
+        }
+    }
+
+    /// The connection to a peer: one that is open, one that is being made, or a new one.
+    fn connect(self: &Arc<Self>, to: &Location) -> Result<Arc<Connection<Native>>, Error> {
+        if let Some(connection) = self.vat.connection_to(to) {
+            return Ok(connection);
+        }
+        let key = (to.transport.clone(), to.designator.clone());
+        let mut outbound = lock(&self.outbound);
+        if let Some(connection) = outbound.get(&key).and_then(Weak::upgrade)
+            && !connection.is_closed()
+        {
+            return Ok(connection);
+        }
+        let (address, wire) = self.dial(to)?;
+        let announced = lock(&self.listeners).first().map(|(location, _)| location.clone());
+        let announced = announced.unwrap_or_else(|| Location {
+            transport: to.transport.clone(),
+            designator: self.designator.clone(),
+            hints: BTreeMap::new(),
+        });
+        let began = self.begin(announced, &wire);
+        let connection = Arc::clone(&began.0);
+        outbound.retain(|_, connection| connection.strong_count() > 0);
+        outbound.insert(key, Arc::downgrade(&connection));
+        let inner = Arc::downgrade(self);
+        self.runtime.spawn(async move {
+            let connected = TcpStream::connect(&address).await;
+            match (connected, inner.upgrade()) {
+                (Ok(stream), Some(inner)) => {
+                    let task = inner.drive(stream, wire, began);
+                    // The task must not keep the tub alive.
+                    drop(inner);
+                    task.await;
+                }
+                (Err(error), _) => {
+                    let reason = format!("cannot connect to {address}: {error}");
+                    began.0.close((), CloseReason::Lost(reason));
+                }
+                (Ok(_), None) => {
+                    began.0.close((), CloseReason::Local("the tub is gone".to_owned()));
+                }
+            }
+        });
+        Ok(connection)
+    }
+
+    fn dial(&self, to: &Location) -> Result<(String, Wire), Error> {
+        let hint = |name: &str| {
+            to.hints.get(name).ok_or_else(|| {
+                Error::Misuse(format!("the reference lacks the hint {name:?} ({})", to.transport))
+            })
+        };
+        match to.transport.as_str() {
+            TCP => {
+                let (host, port) = (hint("host")?, hint("port")?);
+                let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+                Ok((format!("{host}:{port}"), Wire::stream(&self.options.limits)))
+            }
+            WEBSOCKET => {
+                let url = hint("url")?;
+                let wire = Wire::websocket_client(url, &self.options.limits)
+                    .map_err(|error| Error::Misuse(error.to_string()))?;
+                let address = crate::transport::websocket_address(url).ok_or_else(|| {
+                    Error::Misuse(format!("cannot use {url:?}; it must be ws://host:port"))
+                })?;
+                Ok((address, wire))
+            }
+            other => Err(Error::Misuse(format!(
+                "no transport named {other:?} here; there are {TCP:?} and {WEBSOCKET:?}"
+            ))),
+        }
+    }
+
+    fn close(&self, why: &str) {
+        for (_, task) in lock(&self.listeners).drain(..) {
+            task.abort();
+        }
+        for connection in self.vat.connections() {
+            connection.close((), CloseReason::Local(why.to_owned()));
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close("the tub was dropped");
+        self.turns.abort();
+    }
+}
+
+async fn run_turns(vat: Weak<Vat<Native>>, wanted: Arc<Notify>) {
+    /// Turns in a row before the runtime gets its chance.
+    const BUDGET: usize = 256;
+    loop {
+        wanted.notified().await;
+        let Some(vat) = vat.upgrade() else { return };
+        let _turn = vat.home().enter();
+        vat.finish_turns((), BUDGET);
+    }
+}
+
+/// 32 unguessable bytes.
+fn random() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    // Without randomness there are no secrets, and nothing here would be safe.
+    getrandom::fill(&mut bytes).expect("the operating system gives randomness");
+    bytes
+}
+
+/// A fresh name for a tub: 52 letters and digits, as a base32 of 32 bytes.
+fn designator() -> String {
+    BASE32_NOPAD.encode(&random()).to_lowercase()
+}
