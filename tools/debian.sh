@@ -16,17 +16,36 @@ debian_lists() {
   apt_own apt-get -q update >&2
 }
 
+# debian_missing PACKAGE...: what installing them would add to this machine, themselves included.
+debian_missing() {
+  apt_own apt-get -s install --no-install-recommends "$@" | sed -n 's/^Inst \([^ ]*\).*/\1/p'
+}
+
 # debian_unpack DIR PACKAGE...: download the packages and lay their files out below DIR, installing nothing.
 debian_unpack() {
-  local dir=$1
+  local dir=$1 deb
   shift
-  mkdir -p "$dir/debs"
+  mkdir -p "$dir/debs" "$dir/bin"
   (cd "$dir/debs" && apt_own apt-get -q download "$@" >&2)
-  local deb
   for deb in "$dir"/debs/*.deb; do
     dpkg -x "$deb" "$dir"
   done
   rm -r "$dir/debs"
+}
+
+# debian_wrap DIR NAME PROGRAM: DIR/bin/NAME starts DIR/PROGRAM with the libraries below DIR, wherever DIR is moved.
+debian_wrap() {
+  local libraries
+  # Some packages (LLVM, PulseAudio) keep libraries in folders of their own.
+  libraries=$(cd "$1" && find usr lib -name '*.so*' -printf '$tree/%h\n' 2>/dev/null | sort -u | paste -sd :) || true
+  cat >"$1/bin/$2" <<EOF
+#!/bin/sh
+tree=\$(dirname "\$(dirname "\$(readlink -f "\$0")")")
+export LD_LIBRARY_PATH="$libraries\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}"
+[ -e /etc/fonts/fonts.conf ] || export FONTCONFIG_FILE="\$tree/etc/fonts/fonts.conf"
+exec "\$tree/$3" "\$@"
+EOF
+  chmod +x "$1/bin/$2"
 }
 
 # debian_depends PACKAGE PATTERN: the first package that PACKAGE depends on whose name begins so.
