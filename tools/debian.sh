@@ -4,16 +4,20 @@
 apt_own() {
   local command=$1 state=$cache/apt
   shift
-  "$command" -o Dir::State::Lists="$state/lists" -o Dir::Cache="$state" -o APT::Sandbox::User="$(id -un)" \
-    -o Debug::NoLocking=1 "$@"
+  "$command" -o Dir::State::Lists="$state/lists" -o Dir::Cache="$state" -o Dir::Cache::pkgcache= \
+    -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User="$(id -un)" -o Debug::NoLocking=1 "$@"
 }
+
+# A progress bar on a terminal; in a log, not a line for each package.
+apt_quiet=(-qq)
+if [ -t 2 ]; then apt_quiet=(); fi
 
 debian_lists() {
   have apt-get || die "no apt-get here: $1"
   lock debian
   say "reading Debian's package lists (a few seconds)"
   mkdir -p "$cache/apt/lists/partial" "$cache/apt/archives/partial"
-  apt_own apt-get -q update >&2
+  apt_own apt-get "${apt_quiet[@]}" update >&2
 }
 
 # debian_missing PACKAGE...: what installing them would add to this machine, themselves included.
@@ -26,7 +30,7 @@ debian_unpack() {
   local dir=$1 deb
   shift
   mkdir -p "$dir/debs" "$dir/bin"
-  (cd "$dir/debs" && apt_own apt-get -q download "$@" >&2)
+  (cd "$dir/debs" && apt_own apt-get "${apt_quiet[@]}" download "$@" >&2)
   for deb in "$dir"/debs/*.deb; do
     dpkg -x "$deb" "$dir"
   done
