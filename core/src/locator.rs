@@ -84,7 +84,9 @@ impl Location {
                         let Token::Str(value) = cursor.next()? else {
                             return malformed("a hint must be a string");
                         };
-                        hints.insert(name.to_owned(), value.to_owned());
+                        if hints.insert(name.to_owned(), value.to_owned()).is_some() {
+                            return malformed("a dictionary has one key twice");
+                        }
                     }
                     _ => return malformed("a hint's name must be a string"),
                 }

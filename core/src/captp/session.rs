@@ -427,19 +427,29 @@ impl<P: Payload> Session<P> {
         if crate::syrup::scan(&mut cursor, &self.limits).is_err() || !cursor.is_empty() {
             return Err(CloseReason::Protocol("a resolver takes one value".to_owned()));
         }
-        let Some(entry) = self.exports.get_mut(position) else { return Ok(Incoming::Nothing) };
         // The first resolution wins; another one is ignored.
-        let Export::Resolver(number) = *entry else { return Ok(Incoming::Nothing) };
+        let Some(entry) = self.exports.get_mut(position) else { return Ok(self.ignore(&value)) };
+        let Export::Resolver(number) = *entry else { return Ok(self.ignore(&value)) };
         *entry = Export::Spent;
-        let Some(question) = self.questions.take(number) else { return Ok(Incoming::Nothing) };
+        let Some(question) = self.questions.take(number) else { return Ok(self.ignore(&value)) };
         self.answered = true;
-        self.waiting = self.waiting.saturating_sub(1);
         if question.is_answer {
+            self.waiting = self.waiting.saturating_sub(1);
             self.gc_answers.push(number);
         } else {
             self.questions.forget(number);
         }
         Ok(Incoming::Settled { question: question.item, broken, value })
+    }
+
+    /// Ignores a value, but gives back the references that the peer counted in it.
+    fn ignore<'a>(&mut self, value: &Args<'_>) -> Incoming<'a, P> {
+        for desc in &value.descs {
+            if let Desc::ImportObject(at) | Desc::ImportPromise(at) = *desc {
+                self.gc_exports.push((at, 1));
+            }
+        }
+        Incoming::Nothing
     }
 
     /// When [`Self::handle_timeout`] should be called next, on the clock of [`Config::now_ms`].
