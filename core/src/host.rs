@@ -48,8 +48,8 @@ pub trait Host: Sized + 'static {
     /// True if both are handles on one promise.
     fn is_same_promise(one: &Self::Promise, other: &Self::Promise) -> bool;
 
-    /// A new promise around `cell`.
-    fn new_promise(cx: Self::Cx<'_>, cell: Cell<Self>) -> Self::Promise;
+    /// A new promise of this vat around `cell`.
+    fn new_promise(cx: Self::Cx<'_>, vat: &Arc<Vat<Self>>, cell: Cell<Self>) -> Self::Promise;
     /// Runs `f` on the promise's cell under a short borrow; `f` never calls the host.
     fn with_cell<R>(
         cx: Self::Cx<'_>,

@@ -74,7 +74,7 @@ impl Host for Native {
         Arc::ptr_eq(&one.0, &other.0)
     }
 
-    fn new_promise((): (), cell: Cell<Self>) -> PromiseCell {
+    fn new_promise((): (), _: &Arc<Vat<Self>>, cell: Cell<Self>) -> PromiseCell {
         PromiseCell(Arc::new(Mutex::new(cell)))
     }
 
@@ -98,7 +98,7 @@ impl Host for Native {
         if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             return reply(result);
         }
-        let promise = Self::new_promise((), Cell::pending());
+        let promise = Self::new_promise((), vat, Cell::pending());
         let (settled, home) = (promise.clone(), Arc::clone(vat));
         let future = InTurn { vat: Arc::clone(vat), future };
         vat.home().runtime().spawn(Box::pin(async move {

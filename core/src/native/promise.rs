@@ -61,7 +61,7 @@ impl Promise {
 
     /// A promise that is broken from the start.
     pub(crate) fn broken(vat: Arc<NativeVat>, error: Error) -> Self {
-        let cell = Native::new_promise((), Cell::settled(Outcome::Broken(error)));
+        let cell = Native::new_promise((), &vat, Cell::settled(Outcome::Broken(error)));
         Self { vat, cell }
     }
 
@@ -70,7 +70,7 @@ impl Promise {
     }
 
     fn pending(vat: Arc<NativeVat>) -> Self {
-        let cell = Native::new_promise((), Cell::pending());
+        let cell = Native::new_promise((), &vat, Cell::pending());
         Self { vat, cell }
     }
 

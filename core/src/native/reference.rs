@@ -146,7 +146,8 @@ impl From<Reference> for Promise {
                 inner => {
                     let value = Native::value_of((), inner);
                     let outcome = crate::host::Outcome::Fulfilled(value);
-                    Self::from_parts(vat, Native::new_promise((), Cell::settled(outcome)))
+                    let cell = Native::new_promise((), &vat, Cell::settled(outcome));
+                    Self::from_parts(vat, cell)
                 }
             },
         }

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
+use super::Vat;
 use super::connection::{Connection, Import, Tables};
 use crate::captp::{Desc, Session, Target};
 use crate::host::{Host, Outcome, Ref, Reply};
@@ -124,25 +125,35 @@ impl<H: Host> Connection<H> {
     }
 
     /// Turns what was found into references: makes the promises, and listens to the peer's.
-    pub(super) fn realise(self: &Arc<Self>, cx: H::Cx<'_>, found: Vec<Found<H>>) -> Vec<Ref<H>> {
-        found.into_iter().map(|found| self.realise_one(cx, found)).collect()
+    pub(super) fn realise(
+        self: &Arc<Self>,
+        cx: H::Cx<'_>,
+        vat: &Arc<Vat<H>>,
+        found: Vec<Found<H>>,
+    ) -> Vec<Ref<H>> {
+        found.into_iter().map(|found| self.realise_one(cx, vat, found)).collect()
     }
 
-    fn realise_one(self: &Arc<Self>, cx: H::Cx<'_>, found: Found<H>) -> Ref<H> {
+    fn realise_one(
+        self: &Arc<Self>,
+        cx: H::Cx<'_>,
+        vat: &Arc<Vat<H>>,
+        found: Found<H>,
+    ) -> Ref<H> {
         match found {
             Found::Ref(reference) => reference,
             Found::Settled(outcome) => {
                 let mut cell = Cell::settled(outcome);
                 // The peer has been told, or pipelines on purpose.
                 cell.mark_handled();
-                Ref::Promise(H::new_promise(cx, cell))
+                Ref::Promise(H::new_promise(cx, vat, cell))
             }
             Found::Promise(import) => {
                 let target = Target::Export(import.position());
-                let promise = H::new_promise(cx, Cell::routed(Route::Import(import)));
+                let cell = Cell::routed(Route::Import(import));
+                let promise = H::new_promise(cx, vat, cell);
                 let listener = H::dup_promise(cx, &promise);
                 if let Err(listener) = self.with_session(|session| session.listen(target, listener))
-                    && let Some(vat) = self.vat()
                 {
                     let failure = H::failure(cx, self.gone());
                     vat.settle(cx, listener, Outcome::Broken(failure));

@@ -124,13 +124,13 @@ impl<H: Host> Connection<H> {
         match step {
             Step::Nothing | Step::Dropped(_) => {}
             Step::Deliver { to, selector, args, found, answer, resolver } => {
-                let refs = self.realise(cx, found);
+                let refs = self.realise(cx, vat, found);
                 let message = Message { selector, args: View { bytes: args, refs: &refs } };
                 let reply = vat.deliver(cx, to, message);
                 self.answer(cx, vat, answer, resolver, reply);
             }
             Step::Settled { question, broken, value, found } => {
-                let refs = self.realise(cx, found);
+                let refs = self.realise(cx, vat, found);
                 let view = View { bytes: value, refs: &refs };
                 let outcome = if broken {
                     Outcome::Broken(H::accept_failure(cx, vat, view))

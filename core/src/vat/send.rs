@@ -26,7 +26,7 @@ impl<H: Host> Vat<H> {
         target: &Ref<H>,
         message: Message<'_, H>,
     ) -> H::Promise {
-        let result = H::new_promise(cx, Cell::pending());
+        let result = H::new_promise(cx, self, Cell::pending());
         self.send(cx, target, message, Some(H::dup_promise(cx, &result)));
         result
     }
@@ -243,14 +243,17 @@ impl<H: Host> Connection<H> {
     }
 
     /// Asks the peer's bootstrap object for what is registered under `swiss`.
-    pub fn fetch(self: &Arc<Self>, cx: H::Cx<'_>, swiss: &[u8]) -> H::Promise {
-        let result = H::new_promise(cx, Cell::pending());
+    pub fn fetch(
+        self: &Arc<Self>,
+        cx: H::Cx<'_>,
+        vat: &Arc<Vat<H>>,
+        swiss: &[u8],
+    ) -> H::Promise {
+        let result = H::new_promise(cx, vat, Cell::pending());
         let mut args = crate::passable::Builder::default();
         args.bytes(swiss);
         let message = Message { selector: Some("fetch"), args: args.view() };
-        if let Some(vat) = self.vat() {
-            self.send(cx, &vat, Target::Export(0), message, Some(H::dup_promise(cx, &result)));
-        }
+        self.send(cx, vat, Target::Export(0), message, Some(H::dup_promise(cx, &result)));
         result
     }
 }

@@ -285,13 +285,17 @@ impl Tub {
                 Some(object) => {
                     let value = Native::value_of((), Ref::Local(object));
                     let cell = Cell::settled(Outcome::Fulfilled(value));
-                    Promise::from_parts(vat, Native::new_promise((), cell))
+                    let cell = Native::new_promise((), &vat, cell);
+                    Promise::from_parts(vat, cell)
                 }
                 None => Promise::broken(vat, Error::remote("KeyError: no such object here")),
             };
         }
         match self.0.connect(&sturdy.location) {
-            Ok(connection) => Promise::from_parts(vat, connection.fetch((), &sturdy.swiss)),
+            Ok(connection) => {
+                let cell = connection.fetch((), &vat, &sturdy.swiss);
+                Promise::from_parts(vat, cell)
+            }
             Err(error) => Promise::broken(vat, error),
         }
     }
