@@ -94,7 +94,8 @@ compileTypeScript();
 checkExports();
 for (const licence of ["LICENSE-MIT", "LICENSE-APACHE"]) copyFileSync(join(root, licence), join(dist, licence));
 
-for (const name of ["marotte_wasm_bg.wasm", "marotte_wasm.js", "index.js"].filter((n) => existsSync(join(dist, n)))) {
-  const bytes = readFileSync(join(dist, name));
-  console.error(`    ${name.padEnd(22)} ${kB(bytes.length).padStart(9)}, gzip ${kB(gzipSync(bytes, { level: 9 }).length)}`);
+const scripts = readdirSync(dist).filter((name) => name.endsWith(".js") && name !== "node.js");
+for (const [what, names] of [["WebAssembly", ["marotte_wasm_bg.wasm"]], ["JavaScript, not minified", scripts]]) {
+  const bytes = Buffer.concat(names.map((name) => readFileSync(join(dist, name))));
+  console.error(`    ${what.padEnd(25)} ${kB(bytes.length).padStart(9)}, gzip ${kB(gzipSync(bytes, { level: 9 }).length)}`);
 }
