@@ -1,1 +1,33 @@
-//! Stub.
+//! The Python extension module `marotte._core`. Each file converts and delegates; the algorithms
+//! are in the core crate.
+
+mod convert;
+mod errors;
+mod host;
+mod invoke;
+mod promise;
+mod socket;
+mod task;
+mod tub;
+mod values;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use crate::errors::{DisconnectedError, RemoteError};
+    #[pymodule_export]
+    use crate::promise::{Method, Promise, RemoteReference};
+    #[pymodule_export]
+    use crate::tub::{Listener, Tub};
+    #[pymodule_export]
+    use crate::values::Referenceable;
+
+    use super::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

@@ -1,0 +1,339 @@
+"""What a tub needs of an event loop, for each kind of loop there is.
+
+A runner has, whatever the loop: ``add_reader``, ``remove_reader``, ``add_writer``,
+``remove_writer`` (by file descriptor), ``call_soon``, ``call_soon_threadsafe``, ``call_later``,
+``call_later_threadsafe``, ``cancel``, ``resolve`` (a host name), ``create_future``, ``enter`` and
+``leave`` (around the first step of a coroutine), ``resume`` (the rest of one), ``wait_for`` (any
+awaitable or Deferred), ``run_once`` and ``closing``.
+"""
+
+import asyncio
+import collections
+import heapq
+import itertools
+import logging
+import selectors
+import socket
+import sys
+import time
+import types
+
+
+def choose():
+    """The runner for where we are: the running asyncio loop, else Twisted's reactor if the program
+    uses it, else none."""
+    loop = asyncio._get_running_loop()
+    if loop is not None:
+        return AsyncioRunner(loop)
+    if "twisted.internet.reactor" in sys.modules:
+        return named("twisted")
+    return BlockingRunner()
+
+
+def named(name):
+    """The runner of that name."""
+    if name == "asyncio":
+        return AsyncioRunner(asyncio.get_running_loop())
+    if name == "twisted":
+        from marotte._twisted import TwistedRunner
+
+        return TwistedRunner()
+    if name == "blocking":
+        return BlockingRunner()
+    raise ValueError(f"no runner named {name!r}; there are 'asyncio', 'twisted' and 'blocking'")
+
+
+@types.coroutine
+def continue_from(coroutine, waiting_for):
+    """The rest of a coroutine whose first step was taken by hand and left it waiting."""
+    while True:
+        try:
+            sent = yield waiting_for
+        except GeneratorExit:
+            coroutine.close()
+            raise
+        except BaseException as error:
+            step = coroutine.throw
+            sent = error
+        else:
+            step = coroutine.send
+        try:
+            waiting_for = step(sent)
+        except StopIteration as stop:
+            return stop.value
+
+
+async def settle_with(awaitable, settle):
+    """Waits, then tells ``settle`` how it ended."""
+    try:
+        value = await awaitable
+    except asyncio.CancelledError as error:
+        settle(None, error)
+        raise
+    except Exception as error:
+        settle(None, error)
+    else:
+        settle(value)
+
+
+class AsyncioRunner:
+    """asyncio and uvloop."""
+
+    def __init__(self, loop):
+        self.loop = loop
+        self.add_reader = loop.add_reader
+        self.remove_reader = loop.remove_reader
+        self.add_writer = loop.add_writer
+        self.remove_writer = loop.remove_writer
+        self.call_soon = loop.call_soon
+        self.call_later = loop.call_later
+        self.create_future = loop.create_future
+        # Tasks are referenced weakly by asyncio: somebody has to hold them.
+        self._tasks = set()
+        self._lookups = set()
+
+    def call_soon_threadsafe(self, function):
+        # A loop that has been closed has nothing left to do for us.
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(function)
+
+    def call_later_threadsafe(self, seconds, function):
+        self.call_soon_threadsafe(lambda: self.loop.call_later(seconds, function))
+
+    def cancel(self, timer):
+        if timer is not None:
+            timer.cancel()
+
+    def resolve(self, host, port, resolved):
+        async def look_up():
+            try:
+                found = await self.loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            except OSError as error:
+                resolved(error)
+            else:
+                resolved([address[:2] for *_, address in found])
+
+        self._hold(self.loop.create_task(look_up()))
+
+    def enter(self, task):
+        asyncio.tasks._enter_task(self.loop, task)
+
+    def leave(self, task):
+        asyncio.tasks._leave_task(self.loop, task)
+
+    def resume(self, coroutine, waiting_for, settle):
+        rest = settle_with(continue_from(coroutine, waiting_for), settle)
+        return self._hold(self.loop.create_task(rest))
+
+    def wait_for(self, awaitable, settle):
+        if hasattr(awaitable, "addCallbacks"):
+            wait_for_deferred(awaitable, settle)
+        else:
+            self._hold(self.loop.create_task(settle_with(awaitable, settle)))
+
+    def _hold(self, task):
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def run_once(self, timeout):
+        raise RuntimeError("this tub runs on an event loop: await the promise instead of waiting")
+
+    def closing(self):
+        pass
+
+
+def wait_for_deferred(deferred, settle):
+    """Tells ``settle`` how a Deferred ends."""
+
+    def broke(failure):
+        settle(None, failure.value)
+
+    deferred.addCallbacks(settle, broke)
+
+
+class BlockingFuture:
+    """What ``promise._when()`` gives where there is no loop: something to look at."""
+
+    def __init__(self):
+        self._result = None
+        self._done = False
+
+    def done(self):
+        return self._done
+
+    def set_result(self, value):
+        self._result, self._done = (value, None), True
+
+    def set_exception(self, error):
+        self._result, self._done = (None, error), True
+
+    def result(self):
+        if not self._done:
+            raise RuntimeError("not there yet; use promise._wait() to wait for it")
+        value, error = self._result
+        if error is not None:
+            raise error
+        return value
+
+    def __await__(self):
+        raise RuntimeError(
+            "there is no event loop to await on: run under asyncio or Twisted, or use _wait()"
+        )
+
+
+class BlockingRunner:
+    """No loop: everything happens while somebody waits."""
+
+    def __init__(self):
+        self._selector = selectors.DefaultSelector()
+        self._watched = {}
+        self._soon = collections.deque()
+        self._timers = []
+        self._count = itertools.count()
+        self._running = False
+        # Another thread wakes a waiting one through this pair.
+        self._waker, self._wakee = None, None
+
+    def _watch(self, fd, event, function):
+        functions = self._watched.setdefault(fd, {})
+        if function is None:
+            functions.pop(event, None)
+        else:
+            functions[event] = function
+        mask = 0
+        for watched in functions:
+            mask |= watched
+        if not mask:
+            del self._watched[fd]
+            try:
+                self._selector.unregister(fd)
+            except KeyError:
+                pass
+        elif fd in self._selector.get_map():
+            self._selector.modify(fd, mask)
+        else:
+            self._selector.register(fd, mask)
+
+    def add_reader(self, fd, function):
+        self._watch(fd, selectors.EVENT_READ, function)
+
+    def remove_reader(self, fd):
+        self._watch(fd, selectors.EVENT_READ, None)
+
+    def add_writer(self, fd, function):
+        self._watch(fd, selectors.EVENT_WRITE, function)
+
+    def remove_writer(self, fd):
+        self._watch(fd, selectors.EVENT_WRITE, None)
+
+    def call_soon(self, function):
+        self._soon.append(function)
+
+    def call_soon_threadsafe(self, function):
+        self._soon.append(function)
+        if self._waker is not None:
+            self._waker.send(b"\0")
+
+    def call_later(self, seconds, function):
+        timer = [time.monotonic() + seconds, next(self._count), function]
+        heapq.heappush(self._timers, timer)
+        return timer
+
+    def call_later_threadsafe(self, seconds, function):
+        self.call_soon_threadsafe(lambda: self.call_later(seconds, function))
+
+    def cancel(self, timer):
+        if timer is not None:
+            timer[2] = None
+
+    def resolve(self, host, port, resolved):
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            resolved(error)
+        else:
+            resolved([address[:2] for *_, address in found])
+
+    def create_future(self):
+        return BlockingFuture()
+
+    def enter(self, task):
+        pass
+
+    def leave(self, task):
+        pass
+
+    def resume(self, coroutine, waiting_for, settle):
+        coroutine.close()
+        raise RuntimeError(
+            "an async method had to wait, but its tub has no event loop: "
+            "make the tub under asyncio or Twisted"
+        )
+
+    def wait_for(self, awaitable, settle):
+        if hasattr(awaitable, "addCallbacks"):
+            wait_for_deferred(awaitable, settle)
+        else:
+            settle(None, RuntimeError("nothing can be awaited here: the tub has no event loop"))
+
+    def run_once(self, timeout):
+        """Waits for one event, at most ``timeout`` seconds (None: without end)."""
+        if self._running:
+            raise RuntimeError(
+                "a remote method cannot wait for another one here; return its promise instead"
+            )
+        self._running = True
+        try:
+            self._run_once(timeout)
+        finally:
+            self._running = False
+
+    def _run_once(self, timeout):
+        if self._waker is None:
+            self._waker, self._wakee = socket.socketpair()
+            self._wakee.setblocking(False)
+            self._waker.setblocking(False)
+            self.add_reader(self._wakee.fileno(), self._drain)
+        self._run_soon()
+        if self._timers:
+            due = max(0.0, self._timers[0][0] - time.monotonic())
+            timeout = due if timeout is None else min(due, timeout)
+        if self._soon:
+            timeout = 0
+        for key, mask in self._selector.select(timeout):
+            for event, function in list(self._watched.get(key.fd, {}).items()):
+                if mask & event:
+                    self._call(function)
+        now = time.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            function = heapq.heappop(self._timers)[2]
+            if function is not None:
+                self._call(function)
+        self._run_soon()
+
+    def _run_soon(self):
+        for _ in range(len(self._soon)):
+            self._call(self._soon.popleft())
+
+    def _call(self, function):
+        try:
+            function()
+        except Exception:
+            logging.getLogger("marotte").exception("an event could not be handled")
+
+    def _drain(self):
+        try:
+            while self._wakee.recv(4096):
+                pass
+        except BlockingIOError:
+            pass
+
+    def closing(self):
+        # What was said last (goodbyes) still has to go out.
+        self._run_soon()
+        if self._waker is not None and not self._running:
+            self.remove_reader(self._wakee.fileno())
+            self._waker.close()
+            self._wakee.close()
+            self._waker = self._wakee = None

@@ -1,0 +1,147 @@
+"""Tubs on Twisted's reactor."""
+
+from twisted.internet import defer, interfaces, reactor
+from twisted.python import log
+from zope.interface import implementer
+
+from marotte._runner import wait_for_deferred
+
+
+@implementer(interfaces.IReadWriteDescriptor)
+class Descriptor:
+    """A file descriptor that the reactor watches for us; the extension owns it."""
+
+    def __init__(self, fd):
+        self._fd = fd
+        self.on_readable = None
+        self.on_writable = None
+
+    def fileno(self):
+        return self._fd
+
+    def logPrefix(self):
+        return "marotte"
+
+    def doRead(self):
+        if self.on_readable is not None:
+            self.on_readable()
+
+    def doWrite(self):
+        if self.on_writable is not None:
+            self.on_writable()
+
+    def connectionLost(self, reason):
+        # The reactor saw the descriptor fail, or is shutting down; reading tells why.
+        if self.on_readable is not None:
+            self.on_readable()
+
+
+class DeferredFuture:
+    """The face of a future over a Deferred."""
+
+    def __init__(self):
+        self.deferred = defer.Deferred()
+
+    def done(self):
+        return self.deferred.called
+
+    def set_result(self, value):
+        self.deferred.callback(value)
+
+    def set_exception(self, error):
+        self.deferred.errback(error)
+
+
+class TwistedRunner:
+    """Twisted's reactor."""
+
+    def __init__(self):
+        self._descriptors = {}
+
+    def _descriptor(self, fd):
+        descriptor = self._descriptors.get(fd)
+        if descriptor is None:
+            descriptor = self._descriptors[fd] = Descriptor(fd)
+        return descriptor
+
+    def _forget(self, fd, descriptor):
+        if descriptor.on_readable is None and descriptor.on_writable is None:
+            self._descriptors.pop(fd, None)
+
+    def add_reader(self, fd, function):
+        descriptor = self._descriptor(fd)
+        descriptor.on_readable = function
+        reactor.addReader(descriptor)
+
+    def remove_reader(self, fd):
+        descriptor = self._descriptors.get(fd)
+        if descriptor is not None:
+            reactor.removeReader(descriptor)
+            descriptor.on_readable = None
+            self._forget(fd, descriptor)
+
+    def add_writer(self, fd, function):
+        descriptor = self._descriptor(fd)
+        descriptor.on_writable = function
+        reactor.addWriter(descriptor)
+
+    def remove_writer(self, fd):
+        descriptor = self._descriptors.get(fd)
+        if descriptor is not None:
+            reactor.removeWriter(descriptor)
+            descriptor.on_writable = None
+            self._forget(fd, descriptor)
+
+    def call_soon(self, function):
+        reactor.callLater(0, function)
+
+    def call_soon_threadsafe(self, function):
+        reactor.callFromThread(function)
+
+    def call_later(self, seconds, function):
+        return reactor.callLater(seconds, function)
+
+    def call_later_threadsafe(self, seconds, function):
+        reactor.callFromThread(reactor.callLater, seconds, function)
+
+    def cancel(self, timer):
+        if timer is not None and timer.active():
+            timer.cancel()
+
+    def resolve(self, host, port, resolved):
+        deferred = reactor.resolve(host)
+        deferred.addCallbacks(
+            lambda address: resolved([(address, port)]), lambda failure: resolved(failure.value)
+        )
+
+    def create_future(self):
+        return DeferredFuture()
+
+    def enter(self, task):
+        pass
+
+    def leave(self, task):
+        pass
+
+    def resume(self, coroutine, waiting_for, settle):
+        from marotte._runner import continue_from
+
+        deferred = defer.ensureDeferred(_as_coroutine(continue_from(coroutine, waiting_for)))
+        wait_for_deferred(deferred, settle)
+        deferred.addErrback(log.err)
+        return deferred
+
+    def wait_for(self, awaitable, settle):
+        if not isinstance(awaitable, defer.Deferred):
+            awaitable = defer.ensureDeferred(_as_coroutine(awaitable))
+        wait_for_deferred(awaitable, settle)
+
+    def run_once(self, timeout):
+        raise RuntimeError("this tub runs on Twisted's reactor: use the Deferred of _when()")
+
+    def closing(self):
+        pass
+
+
+async def _as_coroutine(awaitable):
+    return await awaitable

@@ -1,0 +1,61 @@
+//! Every Rust error ↔ exception mapping.
+
+use marotte::Error;
+use pyo3::exceptions::{PyConnectionError, PyException, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::{create_exception, intern};
+
+create_exception!(
+    marotte,
+    RemoteError,
+    PyException,
+    "The far object's method failed. The text is what the far side said, by convention \
+     ``Type: message``."
+);
+create_exception!(
+    marotte,
+    DisconnectedError,
+    PyConnectionError,
+    "The connection that carried the reference is gone; the text says why, and to whom."
+);
+
+/// One of core's errors as an exception.
+pub(crate) fn to_exception(error: Error) -> PyErr {
+    match error {
+        Error::Remote(remote) => RemoteError::new_err(remote.message.to_string()),
+        Error::Disconnected(reason) => DisconnectedError::new_err(reason.to_string()),
+        Error::NotPassable { .. } => PyTypeError::new_err(error.to_string()),
+        Error::Unexpected(text) => PyValueError::new_err(text),
+        error => PyRuntimeError::new_err(error.to_string()),
+    }
+}
+
+/// What a peer is told of an exception: its type's name and its text. No traceback leaves this
+/// process.
+pub(crate) fn describe(py: Python<'_>, error: &PyErr) -> String {
+    let value = error.value(py);
+    let text = value.str().map(|text| text.to_string_lossy().into_owned()).unwrap_or_default();
+    if error.is_instance_of::<RemoteError>(py) {
+        // Passed on unchanged: it tells already what failed, and where it came from is not its
+        // caller's business.
+        return text;
+    }
+    let kind = value.get_type();
+    let kind = kind.name().map(|name| name.to_string()).unwrap_or_default();
+    if text.is_empty() { kind } else { format!("{kind}: {text}") }
+}
+
+/// Writes to the library's logger. Never raises: there is nobody left to tell.
+pub(crate) fn log_exception(py: Python<'_>, what: &str, error: &PyErr) {
+    let log = || -> PyResult<()> {
+        let kwargs = pyo3::types::PyDict::new(py);
+        kwargs.set_item(intern!(py, "exc_info"), error.value(py))?;
+        py.import("logging")?
+            .call_method1("getLogger", ("marotte",))?
+            .call_method("error", (what,), Some(&kwargs))?;
+        Ok(())
+    };
+    if log().is_err() {
+        error.clone_ref(py).write_unraisable(py, None);
+    }
+}

@@ -1,0 +1,305 @@
+//! `impl Host` for Python.
+
+use std::cell::RefCell;
+use std::sync::{Arc, OnceLock};
+
+use marotte::Error;
+use marotte::host::{Host, Message, Outcome, Ref, Reply};
+use marotte::passable::{Item, View};
+use marotte::promise::Cell;
+use marotte::vat::Vat;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyString;
+
+use crate::convert::{self, PyBuilder};
+use crate::errors::{self, RemoteError};
+use crate::invoke;
+use crate::promise::{Promise, RemoteReference};
+use crate::values::Referenceable;
+
+/// The Python host.
+#[derive(Debug)]
+pub(crate) enum PyHost {}
+
+/// A vat of Python objects.
+pub(crate) type PyVat = Vat<PyHost>;
+
+/// The reason of a broken promise.
+#[derive(Debug)]
+pub(crate) struct Failure(pub(crate) PyErr);
+
+/// What to do when a promise settles.
+pub(crate) enum Callback {
+    /// `_then` / `_except`: call one of two functions; its result settles another promise.
+    Then { on_value: Option<Py<PyAny>>, on_failure: Option<Py<PyAny>>, next: Py<Promise> },
+    /// Somebody awaits: an asyncio future, or what stands in for one elsewhere.
+    Future(Py<PyAny>),
+}
+
+/// What a Python vat keeps: how to get things done on its event loop.
+pub(crate) struct Home {
+    /// A runner of `marotte._runner`; chosen at the first use that needs it.
+    runner: PyOnceLock<Py<PyAny>>,
+    thread: OnceLock<std::thread::ThreadId>,
+    /// `runner.call_soon`, and the function that runs this vat's turns.
+    call_soon: PyOnceLock<Py<PyAny>>,
+    run_turns: PyOnceLock<Py<PyAny>>,
+}
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        Self {
+            runner: PyOnceLock::new(),
+            thread: OnceLock::new(),
+            call_soon: PyOnceLock::new(),
+            run_turns: PyOnceLock::new(),
+        }
+    }
+
+    /// The runner, chosen now if it was not before: the running asyncio loop, Twisted's reactor if
+    /// one is installed, else none (calls then block).
+    pub(crate) fn runner<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
+        let runner = self.runner.get_or_try_init(py, || -> PyResult<_> {
+            let runner = py.import("marotte._runner")?.call_method0("choose")?;
+            let _ = self.thread.set(std::thread::current().id());
+            Ok(runner.unbind())
+        })?;
+        Ok(runner.bind(py))
+    }
+
+    /// Sets the runner before the first use. Fails if one was chosen already.
+    pub(crate) fn set_runner(&self, py: Python<'_>, runner: Py<PyAny>) -> bool {
+        let _ = self.thread.set(std::thread::current().id());
+        self.runner.set(py, runner).is_ok()
+    }
+
+    pub(crate) fn set_run_turns(&self, py: Python<'_>, function: Py<PyAny>) {
+        let _ = self.run_turns.set(py, function);
+    }
+
+    /// Calls `function()` soon on the vat's thread; any thread may ask.
+    pub(crate) fn call_soon(&self, py: Python<'_>, function: &Py<PyAny>) -> PyResult<()> {
+        let runner = self.runner(py)?;
+        if self.thread.get() == Some(&std::thread::current().id()) {
+            let call_soon = self.call_soon.get_or_try_init(py, || {
+                runner.getattr(intern!(py, "call_soon")).map(Bound::unbind)
+            })?;
+            call_soon.bind(py).call1((function,))?;
+        } else {
+            runner.call_method1(intern!(py, "call_soon_threadsafe"), (function,))?;
+        }
+        Ok(())
+    }
+}
+
+impl Home {
+    /// Calls `function()` after so many seconds on the vat's thread; any thread may ask. Returns
+    /// what the runner's `cancel` takes.
+    pub(crate) fn call_later(
+        &self,
+        py: Python<'_>,
+        seconds: f64,
+        function: &Bound<'_, PyAny>,
+    ) -> PyResult<Py<PyAny>> {
+        let runner = self.runner(py)?;
+        let method = if self.thread.get() == Some(&std::thread::current().id()) {
+            intern!(py, "call_later")
+        } else {
+            intern!(py, "call_later_threadsafe")
+        };
+        runner.call_method1(method, (seconds, function)).map(Bound::unbind)
+    }
+}
+
+thread_local! {
+    /// The buffer that results are written in before they are sent.
+    static SCRATCH: RefCell<PyBuilder> = RefCell::new(PyBuilder::default());
+}
+
+/// Runs `f` with an empty builder whose buffers are reused.
+pub(crate) fn with_scratch<T>(f: impl FnOnce(&mut PyBuilder) -> T) -> T {
+    // Taken out, because what is emitted may run Python code that emits in turn.
+    let mut builder = SCRATCH.take();
+    let result = f(&mut builder);
+    builder.clear();
+    SCRATCH.set(builder);
+    result
+}
+
+/// A reference as a Python object.
+pub(crate) fn unwrap_reference<'py>(
+    py: Python<'py>,
+    vat: &Arc<PyVat>,
+    reference: &Ref<PyHost>,
+) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match reference {
+        Ref::Local(object) => object.bind(py).clone(),
+        Ref::Promise(promise) => promise.bind(py).clone().into_any(),
+        Ref::Far(import) => RemoteReference::for_import(py, vat, import)?.into_any(),
+    })
+}
+
+impl Host for PyHost {
+    type Cx<'a> = Python<'a>;
+    type Object = Py<PyAny>;
+    type Promise = Py<Promise>;
+    type Value = Py<PyAny>;
+    type Failure = Failure;
+    type Callback = Callback;
+    type Home = Home;
+
+    fn dup_object(py: Python<'_>, object: &Py<PyAny>) -> Py<PyAny> {
+        object.clone_ref(py)
+    }
+
+    fn dup_promise(py: Python<'_>, promise: &Py<Promise>) -> Py<Promise> {
+        promise.clone_ref(py)
+    }
+
+    fn dup_value(py: Python<'_>, value: &Py<PyAny>) -> Py<PyAny> {
+        value.clone_ref(py)
+    }
+
+    fn dup_failure(py: Python<'_>, failure: &Failure) -> Failure {
+        Failure(failure.0.clone_ref(py))
+    }
+
+    fn identity(object: &Py<PyAny>) -> usize {
+        object.as_ptr() as usize
+    }
+
+    fn is_same_promise(one: &Py<Promise>, other: &Py<Promise>) -> bool {
+        one.is(other)
+    }
+
+    fn new_promise(py: Python<'_>, vat: &Arc<PyVat>, cell: Cell<Self>) -> Py<Promise> {
+        Promise::create(py, vat, cell)
+    }
+
+    fn with_cell<R>(
+        _: Python<'_>,
+        promise: &Py<Promise>,
+        f: impl FnOnce(&mut Cell<Self>) -> R,
+    ) -> R {
+        f(&mut promise.get().cell())
+    }
+
+    fn invoke(
+        py: Python<'_>,
+        vat: &Arc<PyVat>,
+        object: &Py<PyAny>,
+        message: Message<'_, Self>,
+    ) -> Reply<Self> {
+        invoke::invoke(py, vat, object.bind(py), message)
+            .unwrap_or_else(|error| Reply::Failure(Failure(error)))
+    }
+
+    fn call(py: Python<'_>, vat: &Arc<PyVat>, callback: Callback, outcome: Outcome<Self>) {
+        invoke::call(py, vat, callback, outcome);
+    }
+
+    fn accept(
+        py: Python<'_>,
+        vat: &Arc<PyVat>,
+        value: View<'_, Ref<Self>>,
+    ) -> Result<Py<PyAny>, Failure> {
+        convert::accept(py, vat, &mut value.reader()).map(Bound::unbind).map_err(Failure)
+    }
+
+    fn accept_failure(py: Python<'_>, vat: &Arc<PyVat>, reason: View<'_, Ref<Self>>) -> Failure {
+        let error = match reason.reader().next() {
+            Ok(Item::Error(message)) => RemoteError::new_err(message.to_owned()),
+            _ => match convert::accept(py, vat, &mut reason.reader()) {
+                Ok(value) => RemoteError::new_err(value.unbind()),
+                Err(error) => error,
+            },
+        };
+        Failure(error)
+    }
+
+    fn emit<T>(
+        py: Python<'_>,
+        value: &Py<PyAny>,
+        f: impl FnOnce(View<'_, Ref<Self>>) -> T,
+    ) -> Result<T, Error> {
+        with_scratch(|out| {
+            convert::emit_result(out, value.bind(py))?;
+            Ok(f(out.view()))
+        })
+    }
+
+    fn emit_failure<T>(
+        py: Python<'_>,
+        failure: &Failure,
+        f: impl FnOnce(View<'_, Ref<Self>>) -> T,
+    ) -> T {
+        with_scratch(|out| {
+            out.error(&errors::describe(py, &failure.0));
+            f(out.view())
+        })
+    }
+
+    fn failure(_: Python<'_>, error: Error) -> Failure {
+        Failure(errors::to_exception(error))
+    }
+
+    fn target(py: Python<'_>, value: &Py<PyAny>) -> Option<Ref<Self>> {
+        let value = value.bind(py);
+        if let Ok(promise) = value.cast_exact::<Promise>() {
+            Some(Ref::Promise(promise.clone().unbind()))
+        } else if let Ok(reference) = value.cast_exact::<RemoteReference>() {
+            Some(Ref::Far(Arc::clone(&reference.get().import)))
+        } else if value.is_instance_of::<Referenceable>() || invoke::is_callable(value) {
+            Some(Ref::Local(value.clone().unbind()))
+        } else {
+            None
+        }
+    }
+
+    fn value_of(py: Python<'_>, reference: Ref<Self>) -> Py<PyAny> {
+        let vat = match &reference {
+            Ref::Far(import) => import.connection().vat(),
+            _ => None,
+        };
+        match (reference, vat) {
+            (Ref::Local(object), _) => object,
+            (Ref::Promise(promise), _) => promise.into_any(),
+            (Ref::Far(import), Some(vat)) => RemoteReference::for_import(py, &vat, &import)
+                .map_or_else(|_| py.None(), |reference| reference.into_any().unbind()),
+            (Ref::Far(_), None) => py.None(),
+        }
+    }
+
+    fn schedule_turns(vat: &Arc<PyVat>) {
+        Python::attach(|py| {
+            let home = vat.home();
+            if let Some(function) = home.run_turns.get(py)
+                && let Err(error) = home.call_soon(py, function)
+            {
+                errors::log_exception(py, "cannot schedule the vat's turns", &error);
+            }
+        });
+    }
+}
+
+/// The attribute name of a remote method: `remote_` and its name on the wire.
+pub(crate) fn remote_name<'py>(py: Python<'py>, selector: &str) -> Bound<'py, PyString> {
+    /// Names that peers ask for come from their code, and are few; more may be an attack.
+    const KEPT: usize = 1024;
+    type Names = std::collections::HashMap<Box<str>, Py<PyString>>;
+    thread_local! {
+        static NAMES: RefCell<Names> = RefCell::new(Names::new());
+    }
+    NAMES.with_borrow_mut(|names| {
+        if let Some(name) = names.get(selector) {
+            return name.bind(py).clone();
+        }
+        let name = PyString::new(py, &format!("remote_{selector}"));
+        if names.len() < KEPT {
+            names.insert(selector.into(), name.clone().unbind());
+        }
+        name
+    })
+}

@@ -1,0 +1,204 @@
+//! Calling Python: methods of local objects, and callbacks.
+
+use std::sync::Arc;
+
+use marotte::Host;
+use marotte::host::{Message, Outcome, Reply};
+use marotte::promise::Cell;
+use pyo3::exceptions::{PyAttributeError, PyStopIteration, PyTypeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+
+use crate::convert;
+use crate::errors::{RemoteError, log_exception};
+use crate::host::{Callback, Failure, PyHost, PyVat, remote_name};
+use crate::promise::Promise;
+use crate::task::EagerTask;
+use crate::values::{Referenceable, coroutine_type, function_type, method_type};
+
+/// True for functions and bound methods, which pass by reference and are called without a name.
+pub(crate) fn is_callable(value: &Bound<'_, PyAny>) -> bool {
+    let py = value.py();
+    let kind = value.get_type();
+    [function_type(py), method_type(py)].into_iter().flatten().any(|one| kind.is(one))
+}
+
+/// Delivers a message to an object.
+pub(crate) fn invoke(
+    py: Python<'_>,
+    vat: &Arc<PyVat>,
+    object: &Bound<'_, PyAny>,
+    message: Message<'_, PyHost>,
+) -> PyResult<Reply<PyHost>> {
+    let function = match message.selector {
+        Some(selector) if object.is_instance_of::<Referenceable>() => {
+            object.getattr(remote_name(py, selector)).map_err(|error| {
+                if error.is_instance_of::<PyAttributeError>(py) {
+                    no_such_method(object, selector)
+                } else {
+                    error
+                }
+            })?
+        }
+        Some(selector) => return Err(no_such_method(object, selector)),
+        None if is_callable(object) => object.clone(),
+        None => {
+            return Err(PyTypeError::new_err(
+                "this object cannot be called without a method name",
+            ));
+        }
+    };
+    let args = convert::accept_args(py, vat, message.args.reader())?;
+    reply(py, vat, function.call1(args)?)
+}
+
+fn no_such_method(object: &Bound<'_, PyAny>, selector: &str) -> PyErr {
+    let kind = object.get_type();
+    let kind = kind.name().map(|name| name.to_string()).unwrap_or_default();
+    RemoteError::new_err(format!("AttributeError: {kind} has no remote method {selector:?}"))
+}
+
+/// What a method returned, as an answer.
+fn reply(py: Python<'_>, vat: &Arc<PyVat>, result: Bound<'_, PyAny>) -> PyResult<Reply<PyHost>> {
+    if is_plain(&result) {
+        return Ok(Reply::Value(result.unbind()));
+    }
+    if let Ok(promise) = result.cast_exact::<Promise>() {
+        return Ok(Reply::Promise(promise.clone().unbind()));
+    }
+    if result.get_type().is(coroutine_type(py)?) {
+        return run_coroutine(py, vat, result);
+    }
+    // A Deferred, a future, or anything else that can be waited for.
+    if !result.is_instance_of::<Referenceable>()
+        && (result.hasattr(intern!(py, "addCallbacks"))? || result.hasattr(intern!(py, "__await__"))?)
+    {
+        return wait_for(py, vat, &result);
+    }
+    Ok(Reply::Value(result.unbind()))
+}
+
+fn is_plain(value: &Bound<'_, PyAny>) -> bool {
+    value.is_none()
+        || value.is_exact_instance_of::<PyString>()
+        || value.is_exact_instance_of::<PyInt>()
+        || value.is_exact_instance_of::<PyBytes>()
+        || value.is_exact_instance_of::<PyDict>()
+        || value.is_exact_instance_of::<PyList>()
+        || value.is_exact_instance_of::<PyBool>()
+        || value.is_exact_instance_of::<PyFloat>()
+        || value.is_exact_instance_of::<PyTuple>()
+}
+
+/// Steps a coroutine once; only if it suspends does it become a task.
+fn run_coroutine(
+    py: Python<'_>,
+    vat: &Arc<PyVat>,
+    coroutine: Bound<'_, PyAny>,
+) -> PyResult<Reply<PyHost>> {
+    let runner = vat.home().runner(py)?;
+    let first = EagerTask::step(py, runner, &coroutine);
+    match first {
+        Ok((task, waiting_for)) => {
+            let (promise, settle) = promise_and_settler(py, vat)?;
+            let resume = runner.call_method1(
+                intern!(py, "resume"),
+                (&coroutine, waiting_for, settle),
+            )?;
+            task.get().become_real(py, resume)?;
+            Ok(Reply::Promise(promise))
+        }
+        Err(error) if error.is_instance_of::<PyStopIteration>(py) => {
+            let value = error.value(py).getattr(intern!(py, "value"))?;
+            reply(py, vat, value)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Answers with what a Deferred or an awaitable becomes.
+fn wait_for(
+    py: Python<'_>,
+    vat: &Arc<PyVat>,
+    awaitable: &Bound<'_, PyAny>,
+) -> PyResult<Reply<PyHost>> {
+    let (promise, settle) = promise_and_settler(py, vat)?;
+    vat.home().runner(py)?.call_method1(intern!(py, "wait_for"), (awaitable, settle))?;
+    Ok(Reply::Promise(promise))
+}
+
+/// A promise, and the function that settles it: called with a value, or with an exception as its
+/// second argument.
+fn promise_and_settler<'py>(
+    py: Python<'py>,
+    vat: &Arc<PyVat>,
+) -> PyResult<(Py<Promise>, Bound<'py, Settler>)> {
+    let promise = PyHost::new_promise(py, vat, Cell::pending());
+    let settler = Settler { vat: Arc::clone(vat), promise: promise.clone_ref(py) };
+    Ok((promise, Bound::new(py, settler)?))
+}
+
+/// Settles one promise.
+#[pyclass(frozen)]
+pub(crate) struct Settler {
+    vat: Arc<PyVat>,
+    promise: Py<Promise>,
+}
+
+#[pymethods]
+impl Settler {
+    #[pyo3(signature = (value, error=None))]
+    fn __call__(&self, py: Python<'_>, value: Bound<'_, PyAny>, error: Option<Bound<'_, PyAny>>) {
+        let reply = match error {
+            Some(error) => Reply::Failure(Failure(PyErr::from_value(error))),
+            None => reply(py, &self.vat, value).unwrap_or_else(|e| Reply::Failure(Failure(e))),
+        };
+        self.vat.resolve(py, self.promise.clone_ref(py), reply);
+    }
+}
+
+/// Runs a callback of a promise that has settled.
+pub(crate) fn call(
+    py: Python<'_>,
+    vat: &Arc<PyVat>,
+    callback: Callback,
+    outcome: Outcome<PyHost>,
+) {
+    match callback {
+        Callback::Future(future) => {
+            if let Err(error) = settle_future(future.bind(py), outcome) {
+                log_exception(py, "cannot settle a future", &error);
+            }
+        }
+        Callback::Then { on_value, on_failure, next } => {
+            let result = match (outcome, on_value, on_failure) {
+                (Outcome::Fulfilled(value), Some(f), _) => f.bind(py).call1((value,)),
+                (Outcome::Broken(failure), _, Some(f)) => f.bind(py).call1((failure.0.into_value(py),)),
+                (Outcome::Fulfilled(value), None, _) => Ok(value.into_bound(py)),
+                (Outcome::Broken(failure), _, None) => Err(failure.0),
+            };
+            let reply = result
+                .and_then(|result| reply(py, vat, result))
+                .unwrap_or_else(|error| Reply::Failure(Failure(error)));
+            vat.resolve(py, next, reply);
+        }
+    }
+}
+
+fn settle_future(future: &Bound<'_, PyAny>, outcome: Outcome<PyHost>) -> PyResult<()> {
+    let py = future.py();
+    // Whoever waited may have been cancelled.
+    if future.call_method0(intern!(py, "done"))?.is_truthy()? {
+        return Ok(());
+    }
+    match outcome {
+        Outcome::Fulfilled(value) => {
+            future.call_method1(intern!(py, "set_result"), (value,))?;
+        }
+        Outcome::Broken(failure) => {
+            future.call_method1(intern!(py, "set_exception"), (failure.0.into_value(py),))?;
+        }
+    }
+    Ok(())
+}

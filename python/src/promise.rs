@@ -1,0 +1,303 @@
+//! Promises and far references as Python sees them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use marotte::Host;
+use marotte::host::{Message, Outcome, Ref};
+use marotte::promise::Cell;
+use marotte::vat::Import;
+use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyStopIteration, PyTypeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+
+use crate::convert;
+use crate::errors::{log_exception, to_exception};
+use crate::host::{Callback, PyHost, PyVat, with_scratch};
+
+/// A value that is not here yet. Call its methods as if it were: the calls travel ahead to where
+/// the value will be, and each answers with another promise. Await it for the value itself.
+///
+/// Names that begin with an underscore are never remote.
+#[pyclass(frozen, weakref, module = "marotte")]
+pub(crate) struct Promise {
+    vat: Arc<PyVat>,
+    cell: Mutex<Cell<PyHost>>,
+}
+
+impl Promise {
+    pub(crate) fn create(py: Python<'_>, vat: &Arc<PyVat>, cell: Cell<PyHost>) -> Py<Self> {
+        // Allocation fails only when memory is out, and then nothing can go on.
+        #[expect(clippy::unwrap_used, reason = "out of memory")]
+        Py::new(py, Self { vat: Arc::clone(vat), cell: Mutex::new(cell) }).unwrap()
+    }
+
+    pub(crate) fn cell(&self) -> MutexGuard<'_, Cell<PyHost>> {
+        self.cell.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn outcome(&self, py: Python<'_>) -> Option<Outcome<PyHost>> {
+        let mut cell = self.cell();
+        cell.mark_handled();
+        cell.outcome().map(|outcome| outcome.dup(py))
+    }
+}
+
+#[pymethods]
+impl Promise {
+    /// A remote method, to be called.
+    fn __getattr__(slf: &Bound<'_, Self>, name: Bound<'_, PyString>) -> PyResult<Method> {
+        Method::of(slf.get().vat.clone(), Ref::Promise(slf.clone().unbind()), name)
+    }
+
+    /// Calls the function that this will be.
+    #[pyo3(signature = (*args))]
+    fn __call__(slf: &Bound<'_, Self>, args: &Bound<'_, PyTuple>) -> PyResult<Py<Self>> {
+        send(slf.py(), &slf.get().vat, &Ref::Promise(slf.clone().unbind()), None, args)
+    }
+
+    /// Calls ``on_value(value)`` once the value is there, in a turn of its own; returns the promise
+    /// for what that returns. ``on_failure(exception)`` is called in the other case, if given.
+    #[pyo3(signature = (on_value, on_failure=None))]
+    fn _then(
+        slf: &Bound<'_, Self>,
+        on_value: Py<PyAny>,
+        on_failure: Option<Py<PyAny>>,
+    ) -> Py<Self> {
+        Self::chain(slf, Some(on_value), on_failure)
+    }
+
+    /// Calls ``on_failure(exception)`` if the promise breaks; what it returns takes the failure's
+    /// place. A value passes by.
+    fn _except(slf: &Bound<'_, Self>, on_failure: Py<PyAny>) -> Py<Self> {
+        Self::chain(slf, None, Some(on_failure))
+    }
+
+    /// A future for the value: an ``asyncio.Future`` under asyncio, a ``Deferred`` under Twisted.
+    fn _when<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let this = slf.get();
+        let future = this.vat.home().runner(py)?.call_method0(intern!(py, "create_future"))?;
+        this.vat.when(py, slf.as_unbound(), Callback::Future(future.clone().unbind()));
+        // Twisted's waiters wrap a Deferred; asyncio's are the future itself.
+        match future.getattr_opt(intern!(py, "deferred"))? {
+            Some(deferred) => Ok(deferred),
+            None => Ok(future),
+        }
+    }
+
+    /// Waits for the value, for programs without an event loop. ``timeout`` is in seconds.
+    #[pyo3(signature = (timeout=None))]
+    fn _wait(slf: &Bound<'_, Self>, timeout: Option<f64>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let this = slf.get();
+        let done = || !this.cell().is_pending();
+        if !done() {
+            let runner = this.vat.home().runner(py)?;
+            crate::tub::wait(py, &this.vat, runner, timeout, &done)?;
+        }
+        match this.outcome(py) {
+            Some(Outcome::Fulfilled(value)) => Ok(value),
+            Some(Outcome::Broken(failure)) => Err(failure.0),
+            None => Err(PyRuntimeError::new_err("the promise is still pending")),
+        }
+    }
+
+    fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        if let Some(outcome) = slf.get().outcome(py) {
+            return match outcome {
+                Outcome::Fulfilled(value) => {
+                    Ok(Bound::new(py, Settled { value: Mutex::new(Some(value)) })?.into_any())
+                }
+                Outcome::Broken(failure) => Err(failure.0),
+            };
+        }
+        Self::_when(slf)?.call_method0(intern!(py, "__await__"))
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Promise {:?}>", self.cell())
+    }
+
+    fn __bool__(&self) -> PyResult<bool> {
+        Err(PyTypeError::new_err(
+            "a promise is neither true nor false before it settles; await it, or use _then",
+        ))
+    }
+
+    // The visitor runs while the world stands still; a locked cell is left for the next time.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let Ok(cell) = self.cell.try_lock() else { return Ok(()) };
+        if let Some(Outcome::Fulfilled(value)) = cell.outcome() {
+            visit.call(value)?;
+        }
+        for callback in cell.callbacks() {
+            match callback {
+                Callback::Future(future) => visit.call(future)?,
+                Callback::Then { on_value, on_failure, next } => {
+                    visit.call(on_value)?;
+                    visit.call(on_failure)?;
+                    visit.call(next)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self) {
+        let old = std::mem::replace(&mut *self.cell(), Cell::pending());
+        drop(old);
+    }
+}
+
+impl Promise {
+    fn chain(
+        slf: &Bound<'_, Self>,
+        on_value: Option<Py<PyAny>>,
+        on_failure: Option<Py<PyAny>>,
+    ) -> Py<Self> {
+        let py = slf.py();
+        let vat = &slf.get().vat;
+        let next = PyHost::new_promise(py, vat, Cell::pending());
+        let callback = Callback::Then { on_value, on_failure, next: next.clone_ref(py) };
+        vat.when(py, slf.as_unbound(), callback);
+        next
+    }
+}
+
+impl Drop for Promise {
+    /// A failure that nobody has looked at is reported here, once.
+    fn drop(&mut self) {
+        let cell = self.cell.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(failure) = cell.unhandled() {
+            Python::attach(|py| {
+                log_exception(py, "a promise broke and nobody looked at it", &failure.0);
+            });
+        }
+    }
+}
+
+/// An iterator that ends at once, with the value: what `await` wants of a settled promise.
+#[pyclass(frozen)]
+struct Settled {
+    value: Mutex<Option<Py<PyAny>>>,
+}
+
+#[pymethods]
+impl Settled {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<()> {
+        let value = self.value.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // A tuple would be unpacked into several arguments.
+        Err(PyStopIteration::new_err((value.unwrap_or_else(|| py.None()),)))
+    }
+}
+
+/// An object that lives elsewhere. Call its methods: each answers with a :class:`Promise`.
+#[pyclass(frozen, weakref, module = "marotte")]
+pub(crate) struct RemoteReference {
+    vat: Arc<PyVat>,
+    pub(crate) import: Arc<Import<PyHost>>,
+}
+
+impl RemoteReference {
+    /// The one Python object for an import, as long as any handle on it lives.
+    pub(crate) fn for_import<'py>(
+        py: Python<'py>,
+        vat: &Arc<PyVat>,
+        import: &Arc<Import<PyHost>>,
+    ) -> PyResult<Bound<'py, Self>> {
+        Bound::new(py, Self { vat: Arc::clone(vat), import: Arc::clone(import) })
+    }
+}
+
+#[pymethods]
+impl RemoteReference {
+    /// A remote method, to be called.
+    fn __getattr__(&self, name: Bound<'_, PyString>) -> PyResult<Method> {
+        Method::of(self.vat.clone(), Ref::Far(Arc::clone(&self.import)), name)
+    }
+
+    /// Calls a remote function.
+    #[pyo3(signature = (*args))]
+    fn __call__(&self, args: &Bound<'_, PyTuple>) -> PyResult<Py<Promise>> {
+        send(args.py(), &self.vat, &Ref::Far(Arc::clone(&self.import)), None, args)
+    }
+
+    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
+        other
+            .cast::<Self>()
+            .is_ok_and(|other| Arc::ptr_eq(&self.import, &other.get().import))
+    }
+
+    fn __hash__(&self) -> usize {
+        Arc::as_ptr(&self.import) as usize
+    }
+
+    fn __repr__(&self) -> String {
+        let peer = self.import.connection().peer_location();
+        let peer = peer.map_or_else(|| "a lost peer".to_owned(), |peer| peer.to_string());
+        format!("<RemoteReference {} at {peer}>", self.import.position())
+    }
+}
+
+/// A method of a far object, or of one that a promise stands for: call it to send the message.
+#[pyclass(frozen, module = "marotte")]
+pub(crate) struct Method {
+    vat: Arc<PyVat>,
+    target: Ref<PyHost>,
+    name: Py<PyString>,
+}
+
+impl Method {
+    fn of(vat: Arc<PyVat>, target: Ref<PyHost>, name: Bound<'_, PyString>) -> PyResult<Self> {
+        if name.to_str()?.starts_with('_') {
+            // Python's own protocols look for such names; they are never sent anywhere.
+            return Err(PyAttributeError::new_err(format!("{name} is not a remote method")));
+        }
+        Ok(Self { vat, target, name: name.unbind() })
+    }
+}
+
+#[pymethods]
+impl Method {
+    /// Sends the message; returns the promise for the result.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn __call__(
+        &self,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<Promise>> {
+        let py = args.py();
+        if kwargs.is_some_and(|kwargs| !kwargs.is_empty()) {
+            return Err(PyTypeError::new_err(format!(
+                "{}: keyword arguments cannot be passed; pass a dict as the last argument",
+                self.name.bind(py)
+            )));
+        }
+        send(py, &self.vat, &self.target, Some(self.name.bind(py).to_str()?), args)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        format!("<remote method {}>", self.name.bind(py))
+    }
+}
+
+fn send(
+    py: Python<'_>,
+    vat: &Arc<PyVat>,
+    target: &Ref<PyHost>,
+    selector: Option<&str>,
+    args: &Bound<'_, PyTuple>,
+) -> PyResult<Py<Promise>> {
+    with_scratch(|out| {
+        convert::emit_args(out, args).map_err(to_exception)?;
+        Ok(vat.call(py, target, Message { selector, args: out.view() }))
+    })
+}
+

@@ -1,0 +1,495 @@
+//! One connection's socket on Python's event loop: Rust owns the file descriptor, the loop only
+//! says when it is readable or writable.
+
+use std::cell::RefCell;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use marotte::captp::{CloseReason, Config};
+use marotte::transport::Wire;
+use marotte::vat::{Connection, Driver};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use socket2::{Domain, Socket as RawSocket, Type};
+
+use crate::errors::log_exception;
+use crate::host::{PyHost, PyVat};
+
+/// Bytes read at once.
+const READ_SIZE: usize = 64 << 10;
+/// Above so many bytes that the peer has not taken, nothing is read from it.
+const HIGH_WATER: usize = 1 << 20;
+/// Reads in a row, before others get their chance.
+const READS_PER_EVENT: usize = 16;
+/// Turns run after one read.
+const TURN_BUDGET: usize = 1024;
+/// Seconds that releases may wait for traffic to ride along with.
+const COLLECT_DELAY: f64 = 0.1;
+
+thread_local! {
+    /// The read buffer, shared by every connection of this thread: an idle one costs nothing.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Reaches the loop from wherever a message is sent.
+pub(crate) struct LoopDriver {
+    vat: Arc<PyVat>,
+    socket: Mutex<Option<Py<Socket>>>,
+    flush: PyOnceLock<Py<PyAny>>,
+}
+
+impl LoopDriver {
+    pub(crate) fn new(vat: &Arc<PyVat>) -> Arc<Self> {
+        Arc::new(Self {
+            vat: Arc::clone(vat),
+            socket: Mutex::new(None),
+            flush: PyOnceLock::new(),
+        })
+    }
+
+    fn socket(&self, py: Python<'_>) -> Option<Py<Socket>> {
+        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        socket.as_ref().map(|socket| socket.clone_ref(py))
+    }
+
+    fn try_wake(&self, py: Python<'_>) -> PyResult<()> {
+        // Before there is a socket nothing can be written; it will be when there is.
+        let Some(socket) = self.socket(py) else { return Ok(()) };
+        let flush = self.flush.get_or_try_init(py, || {
+            socket.bind(py).getattr(intern!(py, "flush")).map(Bound::unbind)
+        })?;
+        self.vat.home().call_soon(py, flush)
+    }
+
+    fn try_idle(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(socket) = self.socket(py) else { return Ok(()) };
+        let collect = socket.bind(py).getattr(intern!(py, "collect"))?;
+        self.vat.home().call_later(py, COLLECT_DELAY, &collect)?;
+        Ok(())
+    }
+}
+
+impl Driver for LoopDriver {
+    fn wake(&self) {
+        // None while the interpreter shuts down: then nothing is to be done any more.
+        Python::try_attach(|py| {
+            if let Err(error) = self.try_wake(py) {
+                log_exception(py, "cannot schedule a flush", &error);
+            }
+        });
+    }
+
+    fn idle(&self) {
+        Python::try_attach(|py| {
+            if let Err(error) = self.try_idle(py) {
+                log_exception(py, "cannot schedule garbage collection", &error);
+            }
+        });
+    }
+}
+
+/// ```text
+///   Connecting ──▶ Open ──▶ Closed
+///        └──────────────────▲
+/// ```
+enum State {
+    /// The addresses that are left to try, last one first, and the name that was given.
+    Connecting { left: Vec<SocketAddr>, name: String },
+    Open,
+    Closed,
+}
+
+struct Io {
+    state: State,
+    stream: Option<TcpStream>,
+    /// Taken out while messages are dispatched, so that no lock is held across Python code.
+    wire: Option<Wire>,
+    /// True while the loop watches for the socket to become writable.
+    writing: bool,
+    /// The timer for the peer's hello.
+    deadline: Option<Py<PyAny>>,
+}
+
+/// A connection's socket.
+#[pyclass(frozen, weakref)]
+pub(crate) struct Socket {
+    vat: Arc<PyVat>,
+    connection: Arc<Connection<PyHost>>,
+    driver: Arc<LoopDriver>,
+    epoch: Instant,
+    io: Mutex<Io>,
+}
+
+/// What a new socket belongs to.
+pub(crate) struct Context {
+    pub(crate) vat: Arc<PyVat>,
+    pub(crate) epoch: Instant,
+}
+
+impl Socket {
+    fn create(
+        py: Python<'_>,
+        context: Context,
+        config: Config,
+        wire: Wire,
+        state: State,
+        stream: Option<TcpStream>,
+    ) -> PyResult<Py<Self>> {
+        let Context { vat, epoch } = context;
+        let handshake_ms = config.limits.handshake_ms;
+        let driver = LoopDriver::new(&vat);
+        let connection = vat.connect(config, Arc::clone(&driver) as _);
+        let io = Io { state, stream, wire: Some(wire), writing: false, deadline: None };
+        let socket = Py::new(
+            py,
+            Self { vat, connection, driver: Arc::clone(&driver), epoch, io: Mutex::new(io) },
+        )?;
+        *driver.socket.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket.clone_ref(py));
+        let this = socket.bind(py);
+        let on_deadline = this.getattr(intern!(py, "on_deadline"))?;
+        let seconds = handshake_ms as f64 / 1e3;
+        let deadline = this.get().vat.home().call_later(py, seconds, &on_deadline)?;
+        this.get().io().deadline = Some(deadline);
+        Ok(socket)
+    }
+
+    /// Drives a connection that was accepted.
+    pub(crate) fn accepted(
+        py: Python<'_>,
+        context: Context,
+        config: Config,
+        wire: Wire,
+        stream: TcpStream,
+    ) -> PyResult<()> {
+        stream.set_nonblocking(true)?;
+        let socket = Self::create(py, context, config, wire, State::Open, Some(stream))?;
+        Self::opened(socket.bind(py))
+    }
+
+    /// Makes a connection. `addresses` follow by [`Self::try_addresses`].
+    pub(crate) fn connecting(
+        py: Python<'_>,
+        context: Context,
+        config: Config,
+        wire: Wire,
+        name: String,
+    ) -> PyResult<Py<Self>> {
+        let state = State::Connecting { left: Vec::new(), name };
+        Self::create(py, context, config, wire, state, None)
+    }
+
+    pub(crate) fn connection(&self) -> &Arc<Connection<PyHost>> {
+        &self.connection
+    }
+
+    fn io(&self) -> MutexGuard<'_, Io> {
+        self.io.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tries the addresses in order, until one answers.
+    pub(crate) fn try_addresses(slf: &Bound<'_, Self>, mut addresses: Vec<SocketAddr>) -> PyResult<()> {
+        addresses.reverse();
+        let mut io = slf.get().io();
+        if let State::Connecting { left, .. } = &mut io.state {
+            *left = addresses;
+        }
+        drop(io);
+        Self::try_next(slf, "the name has no address".to_owned())
+    }
+
+    fn try_next(slf: &Bound<'_, Self>, mut problem: String) -> PyResult<()> {
+        let this = slf.get();
+        loop {
+            let mut io = this.io();
+            let State::Connecting { left, name } = &mut io.state else { return Ok(()) };
+            let Some(address) = left.pop() else {
+                let reason = format!("cannot connect to {name}: {problem}");
+                drop(io);
+                return Self::fail(slf, CloseReason::Lost(reason));
+            };
+            match start_connect(address) {
+                Ok(stream) => {
+                    let fd = stream.as_raw_fd();
+                    io.stream = Some(stream);
+                    io.writing = true;
+                    drop(io);
+                    return this.watch(slf, "add_writer", fd, Some("on_writable"));
+                }
+                Err(error) => problem = error.to_string(),
+            }
+        }
+    }
+
+    fn watch(
+        &self,
+        slf: &Bound<'_, Self>,
+        what: &str,
+        fd: i32,
+        callback: Option<&str>,
+    ) -> PyResult<()> {
+        let runner = self.vat.home().runner(slf.py())?;
+        match callback {
+            Some(callback) => runner.call_method1(what, (fd, slf.getattr(callback)?))?,
+            None => runner.call_method1(what, (fd,))?,
+        };
+        Ok(())
+    }
+
+    /// The stream is connected: say hello and listen.
+    fn opened(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let this = slf.get();
+        let fd = {
+            let mut io = this.io();
+            io.state = State::Open;
+            let Some(stream) = &io.stream else { return Ok(()) };
+            // Without this, small messages wait for acknowledgements.
+            stream.set_nodelay(true)?;
+            stream.as_raw_fd()
+        };
+        this.watch(slf, "add_reader", fd, Some("on_readable"))?;
+        Self::flush(slf)
+    }
+
+    fn fail(slf: &Bound<'_, Self>, reason: CloseReason) -> PyResult<()> {
+        slf.get().connection.close(slf.py(), reason);
+        Self::finish(slf)
+    }
+
+    /// Lets go of everything. The session has ended.
+    fn finish(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let (stream, writing, deadline) = {
+            let mut io = this.io();
+            io.state = State::Closed;
+            io.wire = None;
+            (io.stream.take(), std::mem::take(&mut io.writing), io.deadline.take())
+        };
+        let socket = this.driver.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(socket);
+        if let Some(deadline) = deadline {
+            this.vat.home().runner(py)?.call_method1(intern!(py, "cancel"), (deadline,))?;
+        }
+        if let Some(stream) = stream {
+            let fd = stream.as_raw_fd();
+            this.watch(slf, "remove_reader", fd, None)?;
+            if writing {
+                this.watch(slf, "remove_writer", fd, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads once and dispatches. True if there may be more.
+    fn read_once(slf: &Bound<'_, Self>, scratch: &mut [u8]) -> PyResult<bool> {
+        let py = slf.py();
+        let this = slf.get();
+        let (count, mut wire) = {
+            let mut io = this.io();
+            // Taken already: a method of ours is running further up this stack.
+            let Some(wire) = io.wire.take() else { return Ok(false) };
+            let Some(stream) = &mut io.stream else { return Ok(false) };
+            match stream.read(scratch) {
+                Ok(count) => (Ok(count), wire),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    io.wire = Some(wire);
+                    return Ok(false);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {
+                    io.wire = Some(wire);
+                    return Ok(true);
+                }
+                Err(error) => (Err(CloseReason::Lost(error.to_string())), wire),
+            }
+        };
+        let full = matches!(count, Ok(count) if count == scratch.len());
+        let result = match count {
+            Err(reason) => Err(reason),
+            Ok(0) => Err(wire.end_of_stream()),
+            Ok(count) => {
+                this.connection.begin_batch();
+                this.vat.claim_turns();
+                let result = wire.read(py, &this.connection, &scratch[..count]);
+                this.vat.finish_turns(py, TURN_BUDGET);
+                result
+            }
+        };
+        let deadline = {
+            let mut io = this.io();
+            if !matches!(io.state, State::Closed) {
+                io.wire = Some(wire);
+            }
+            if io.deadline.is_some() && this.connection.deadline_ms().is_none() {
+                io.deadline.take()
+            } else {
+                None
+            }
+        };
+        if let Some(deadline) = deadline {
+            this.vat.home().runner(py)?.call_method1(intern!(py, "cancel"), (deadline,))?;
+        }
+        match result {
+            Ok(()) => Ok(full),
+            Err(reason) => {
+                this.connection.close(py, reason);
+                Ok(false)
+            }
+        }
+    }
+}
+
+#[pymethods]
+impl Socket {
+    /// The loop says that there is something to read.
+    fn on_readable(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let this = slf.get();
+        if this.connection.unsent() > HIGH_WATER {
+            // The peer does not take what we have: let it wait, too.
+            Self::flush(slf)?;
+            if this.connection.unsent() > HIGH_WATER {
+                return Ok(());
+            }
+        }
+        let mut scratch = SCRATCH.take();
+        scratch.resize(READ_SIZE, 0);
+        let mut result = Ok(true);
+        for _ in 0..READS_PER_EVENT {
+            if !matches!(result, Ok(true)) {
+                break;
+            }
+            result = Self::read_once(slf, &mut scratch);
+        }
+        SCRATCH.set(scratch);
+        result?;
+        Self::flush(slf)
+    }
+
+    /// The loop says that the socket takes bytes, or that connecting has ended.
+    fn on_writable(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let this = slf.get();
+        let connected = {
+            let mut io = this.io();
+            match (&io.state, &io.stream) {
+                (State::Connecting { .. }, Some(stream)) => {
+                    let result = match stream.take_error() {
+                        Ok(None) => Ok(()),
+                        Ok(Some(error)) | Err(error) => Err(error.to_string()),
+                    };
+                    io.writing = false;
+                    let fd = io.stream.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+                    Some((result, fd))
+                }
+                (State::Open, _) => None,
+                _ => return Ok(()),
+            }
+        };
+        match connected {
+            None => Self::flush(slf),
+            Some((result, fd)) => {
+                this.watch(slf, "remove_writer", fd, None)?;
+                match result {
+                    Ok(()) => Self::opened(slf),
+                    Err(problem) => Self::try_next(slf, problem),
+                }
+            }
+        }
+    }
+
+    /// Writes what waits.
+    fn flush(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let this = slf.get();
+        let (result, fd, was_writing) = {
+            let mut guard = this.io();
+            let io = &mut *guard;
+            if !matches!(io.state, State::Open) {
+                let closed = this.connection.is_closed();
+                drop(guard);
+                return if closed { Self::finish(slf) } else { Ok(()) };
+            }
+            let (Some(stream), Some(wire)) = (&mut io.stream, &mut io.wire) else {
+                // A method of ours is running further up this stack; the end of it will flush.
+                return Ok(());
+            };
+            let closed = this.connection.is_closed();
+            let mut write = |bytes: &[u8]| loop {
+                match stream.write(bytes) {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    result => return result,
+                }
+            };
+            let mut result = wire.flush(&this.connection, &mut write);
+            if closed {
+                wire.close();
+                result = wire.flush(&this.connection, &mut write);
+            }
+            (result, stream.as_raw_fd(), io.writing)
+        };
+        match result {
+            Err(error) => return Self::fail(slf, CloseReason::Lost(error.to_string())),
+            Ok(_) if this.connection.is_closed() => return Self::finish(slf),
+            Ok(drained) if drained != was_writing => {}
+            Ok(drained) => {
+                this.io().writing = !drained;
+                let what = if drained { "remove_writer" } else { "add_writer" };
+                this.watch(slf, what, fd, (!drained).then_some("on_writable"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the peer what is held no more.
+    fn collect(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.get().connection.collect();
+        Ok(())
+    }
+
+    /// The time for the peer's hello is over.
+    fn on_deadline(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let this = slf.get();
+        this.io().deadline = None;
+        let now_ms = u64::try_from(this.epoch.elapsed().as_millis()).unwrap_or(u64::MAX);
+        // The loop's clock and ours may differ by a little.
+        if this.connection.handle_timeout(slf.py(), now_ms.saturating_add(1000)) {
+            Self::flush(slf)?;
+        }
+        Ok(())
+    }
+
+    /// A name was looked up: a list of `(host, port)`, or an exception.
+    fn resolved(slf: &Bound<'_, Self>, result: &Bound<'_, PyAny>) -> PyResult<()> {
+        match result.extract::<Vec<(String, u16)>>() {
+            Ok(found) => {
+                let addresses = found
+                    .iter()
+                    .filter_map(|(host, port)| Some(SocketAddr::new(host.parse().ok()?, *port)))
+                    .collect();
+                Self::try_addresses(slf, addresses)
+            }
+            Err(_) => {
+                let name = match &slf.get().io().state {
+                    State::Connecting { name, .. } => name.clone(),
+                    _ => return Ok(()),
+                };
+                let reason = format!("cannot connect to {name}: {result}");
+                Self::fail(slf, CloseReason::Lost(reason))
+            }
+        }
+    }
+}
+
+fn start_connect(address: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    match socket.connect(&address.into()) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(socket.into())
+}

@@ -1,0 +1,510 @@
+//! The tub: a vat of Python objects with its listeners and connections.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use marotte::captp::{CloseReason, Config, Keys, Profile};
+use marotte::host::{Outcome, Ref};
+use marotte::promise::Cell;
+use marotte::transport::{Wire, WireError, websocket_address};
+use marotte::vat::{Connection, Vat};
+use marotte::{Error, Host, Limits, Location, SturdyRef};
+use pyo3::exceptions::{PyRuntimeError, PyTimeoutError, PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::errors::{RemoteError, to_exception};
+use crate::host::{Failure, Home, PyHost, PyVat};
+use crate::invoke::is_callable;
+use crate::promise::Promise;
+use crate::socket::{Context, Socket};
+use crate::values::Referenceable;
+
+const TCP: &str = "tcp-testing-only";
+const WEBSOCKET: &str = "websocket";
+
+/// What a tub and its listeners share.
+pub(crate) struct Shared {
+    vat: Arc<PyVat>,
+    designator: String,
+    profile: Profile,
+    limits: Limits,
+    epoch: Instant,
+    listeners: Mutex<Vec<Py<Listener>>>,
+    /// Connections that we began, by transport and designator.
+    outbound: Mutex<HashMap<(String, String), Weak<Connection<PyHost>>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn urandom(py: Python<'_>) -> PyResult<[u8; 32]> {
+    py.import(intern!(py, "os"))?.call_method1(intern!(py, "urandom"), (32,))?.extract()
+}
+
+impl Shared {
+    fn context(&self) -> Context {
+        Context { vat: Arc::clone(&self.vat), epoch: self.epoch }
+    }
+
+    fn config(&self, py: Python<'_>, location: Location, wire: &Wire) -> PyResult<Config> {
+        Ok(Config {
+            profile: self.profile,
+            limits: self.limits.clone(),
+            keys: Keys::from_seed(urandom(py)?),
+            location,
+            boundaries: wire.has_boundaries(),
+            now_ms: u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+
+    fn wire(&self, transport: &str) -> Result<Wire, WireError> {
+        match transport {
+            WEBSOCKET => Wire::websocket_server(&self.limits),
+            _ => Ok(Wire::stream(&self.limits)),
+        }
+    }
+
+    fn locations(&self, py: Python<'_>) -> Vec<Location> {
+        lock(&self.listeners).iter().map(|l| l.bind(py).get().location.clone()).collect()
+    }
+}
+
+/// A vat of Python objects: it offers objects to others and finds theirs.
+///
+/// It runs on the asyncio loop that is running when it is first used, or on Twisted's reactor if
+/// that is installed, or without any loop: then ``promise._wait()`` waits.
+#[pyclass(frozen, weakref, module = "marotte")]
+pub(crate) struct Tub {
+    shared: Arc<Shared>,
+}
+
+#[pymethods]
+impl Tub {
+    /// ``profile`` names the dialect of the wire; ``limits`` overrides receive limits by name;
+    /// ``runner`` is ``"asyncio"``, ``"twisted"`` or ``"blocking"`` where the choice must not be
+    /// left to circumstances.
+    #[new]
+    #[pyo3(signature = (*, profile="marotte", limits=None, runner=None))]
+    fn new(
+        py: Python<'_>,
+        profile: &str,
+        limits: Option<&Bound<'_, PyDict>>,
+        runner: Option<&str>,
+    ) -> PyResult<Self> {
+        let Some(profile) = Profile::named(profile) else {
+            let known: Vec<_> = Profile::ALL.iter().map(|profile| profile.name).collect();
+            return Err(PyValueError::new_err(format!(
+                "no profile named {profile:?}; there are {}",
+                known.join(", ")
+            )));
+        };
+        let vat: Arc<PyVat> = Vat::new(Home::new());
+        if let Some(name) = runner {
+            let runner = py.import("marotte._runner")?.call_method1("named", (name,))?;
+            vat.home().set_runner(py, runner.unbind());
+        }
+        let turns = Bound::new(py, TurnRunner { vat: Arc::downgrade(&vat) })?;
+        vat.home().set_run_turns(py, turns.into_any().unbind());
+        let designator = data_encoding::BASE32_NOPAD.encode(&urandom(py)?).to_lowercase();
+        Ok(Self {
+            shared: Arc::new(Shared {
+                vat,
+                designator,
+                profile,
+                limits: read_limits(limits)?,
+                epoch: Instant::now(),
+                listeners: Mutex::new(Vec::new()),
+                outbound: Mutex::new(HashMap::new()),
+            }),
+        })
+    }
+
+    /// Accepts connections at ``tcp://host:port`` or ``ws://host:port``; port 0 lets the system
+    /// choose. Returns the :class:`Listener`.
+    fn listen(&self, py: Python<'_>, address: &str) -> PyResult<Py<Listener>> {
+        Listener::open(py, &self.shared, address)
+    }
+
+    /// Offers an object to whoever knows the returned URI. Without a name the URI holds 256 random
+    /// bits; with one it can be guessed by whoever knows the name. The URI is that of the first
+    /// listener; see :meth:`Listener.uriFor` for the others.
+    #[pyo3(name = "registerReference", signature = (obj, name=None))]
+    fn register_reference(
+        &self,
+        py: Python<'_>,
+        obj: Bound<'_, PyAny>,
+        name: Option<&str>,
+    ) -> PyResult<String> {
+        if !obj.is_instance_of::<Referenceable>() && !is_callable(&obj) {
+            return Err(PyTypeError::new_err(format!(
+                "{} cannot be registered; derive its class from marotte.Referenceable",
+                obj.get_type().name()?
+            )));
+        }
+        let Some(location) = self.shared.locations(py).into_iter().next() else {
+            return Err(PyRuntimeError::new_err(
+                "the tub listens nowhere yet; call listen(\"tcp://127.0.0.1:0\") first",
+            ));
+        };
+        let swiss = match name {
+            Some(name) => name.as_bytes().to_vec(),
+            None => urandom(py)?.to_vec(),
+        };
+        drop(self.shared.vat.register(swiss.clone(), obj.unbind()));
+        Ok(SturdyRef { location, swiss }.to_string())
+    }
+
+    /// Takes a registration back; references that peers hold already stay good. True if there was
+    /// one.
+    #[pyo3(name = "unregisterReference")]
+    fn unregister_reference(&self, uri: &str) -> PyResult<bool> {
+        let sturdy: SturdyRef = uri.parse().map_err(bad_locator)?;
+        Ok(self.shared.vat.unregister(&sturdy.swiss).is_some())
+    }
+
+    /// The object that a URI names, as a promise that can be called at once. The connection is
+    /// made, or an existing one used; what goes wrong breaks the promise.
+    #[pyo3(name = "getReference")]
+    fn get_reference(&self, py: Python<'_>, uri: &str) -> PyResult<Py<Promise>> {
+        let sturdy: SturdyRef = uri.parse().map_err(bad_locator)?;
+        let vat = &self.shared.vat;
+        if sturdy.location.designator == self.shared.designator {
+            let outcome = match vat.registered(py, &sturdy.swiss) {
+                Some(object) => Outcome::Fulfilled(PyHost::value_of(py, Ref::Local(object))),
+                None => Outcome::Broken(Failure(RemoteError::new_err(
+                    "KeyError: no object is registered under that swiss number",
+                ))),
+            };
+            return Ok(PyHost::new_promise(py, vat, Cell::settled(outcome)));
+        }
+        let connection = self.connect(py, &sturdy.location)?;
+        Ok(connection.fetch(py, vat, &sturdy.swiss))
+    }
+
+    /// What all connections together have done, and how large their tables are.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let stats = PyDict::new(py);
+        for (name, value) in self.shared.vat.stats().entries() {
+            stats.set_item(name, value)?;
+        }
+        Ok(stats)
+    }
+
+    /// Ends every listener and connection; promises that wait for a peer break. May be called
+    /// twice.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let listeners = std::mem::take(&mut *lock(&self.shared.listeners));
+        for listener in listeners {
+            listener.bind(py).call_method0("close")?;
+        }
+        for connection in self.shared.vat.connections() {
+            connection.close(py, CloseReason::Local("the tub was closed".to_owned()));
+        }
+        let runner = self.shared.vat.home().runner(py)?;
+        runner.call_method0(intern!(py, "closing"))?;
+        Ok(())
+    }
+
+    /// Serves for so many seconds, or until interrupted; for programs without an event loop.
+    #[pyo3(signature = (seconds=None))]
+    fn run(&self, py: Python<'_>, seconds: Option<f64>) -> PyResult<()> {
+        let runner = self.shared.vat.home().runner(py)?;
+        match wait(py, &self.shared.vat, runner, seconds, &|| false) {
+            Err(error) if error.is_instance_of::<PyTimeoutError>(py) => Ok(()),
+            result => result,
+        }
+    }
+
+    fn __enter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    #[pyo3(signature = (*_exception))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        _exception: &Bound<'_, pyo3::types::PyTuple>,
+    ) -> PyResult<bool> {
+        self.close(py)?;
+        Ok(false)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Tub {}>", self.shared.designator)
+    }
+}
+
+impl Tub {
+    /// The connection to a peer: one that is open, one that is being made, or a new one.
+    fn connect(&self, py: Python<'_>, to: &Location) -> PyResult<Arc<Connection<PyHost>>> {
+        let shared = &self.shared;
+        if let Some(connection) = shared.vat.connection_to(to) {
+            return Ok(connection);
+        }
+        let key = (to.transport.clone(), to.designator.clone());
+        let known = lock(&shared.outbound).get(&key).and_then(Weak::upgrade);
+        if let Some(connection) = known
+            && !connection.is_closed()
+        {
+            return Ok(connection);
+        }
+        let (address, wire) = self.dial(to)?;
+        let announced = shared.locations(py).into_iter().next().unwrap_or_else(|| Location {
+            transport: to.transport.clone(),
+            designator: shared.designator.clone(),
+            hints: std::collections::BTreeMap::default(),
+        });
+        let config = shared.config(py, announced, &wire)?;
+        let socket = Socket::connecting(py, shared.context(), config, wire, address.clone())?;
+        let socket = socket.bind(py);
+        let connection = Arc::clone(socket.get().connection());
+        {
+            let mut outbound = lock(&shared.outbound);
+            outbound.retain(|_, connection| connection.strong_count() > 0);
+            outbound.insert(key, Arc::downgrade(&connection));
+        }
+        match address.parse::<SocketAddr>() {
+            Ok(address) => Socket::try_addresses(socket, vec![address])?,
+            Err(_) => {
+                let (host, port) = split_address(&address)?;
+                let resolved = socket.getattr(intern!(py, "resolved"))?;
+                let runner = shared.vat.home().runner(py)?;
+                runner.call_method1(intern!(py, "resolve"), (host, port, resolved))?;
+            }
+        }
+        Ok(connection)
+    }
+
+    fn dial(&self, to: &Location) -> PyResult<(String, Wire)> {
+        let hint = |name: &str| {
+            to.hints.get(name).ok_or_else(|| {
+                PyValueError::new_err(format!(
+                    "the reference lacks the hint {name:?} ({})",
+                    to.transport
+                ))
+            })
+        };
+        match to.transport.as_str() {
+            TCP => {
+                let (host, port) = (hint("host")?, hint("port")?);
+                let host = match host.parse::<IpAddr>() {
+                    Ok(IpAddr::V6(_)) => format!("[{host}]"),
+                    _ => host.clone(),
+                };
+                Ok((format!("{host}:{port}"), Wire::stream(&self.shared.limits)))
+            }
+            WEBSOCKET => {
+                let url = hint("url")?;
+                let address = websocket_address(url).ok_or_else(|| {
+                    PyValueError::new_err(format!("cannot use {url:?}; it must be ws://host:port"))
+                })?;
+                let wire = Wire::websocket_client(url, &self.shared.limits)
+                    .map_err(|error| to_exception(Error::Misuse(error.to_string())))?;
+                Ok((address, wire))
+            }
+            other => Err(PyValueError::new_err(format!(
+                "no transport named {other:?} here; there are {TCP:?} and {WEBSOCKET:?}"
+            ))),
+        }
+    }
+}
+
+/// An open port.
+#[pyclass(frozen, weakref, module = "marotte")]
+pub(crate) struct Listener {
+    shared: Arc<Shared>,
+    socket: Mutex<Option<TcpListener>>,
+    address: SocketAddr,
+    location: Location,
+}
+
+impl Listener {
+    fn open(py: Python<'_>, shared: &Arc<Shared>, address: &str) -> PyResult<Py<Self>> {
+        let (transport, rest) = match address.split_once("://") {
+            Some(("tcp", rest)) => (TCP, rest),
+            Some(("ws", rest)) => (WEBSOCKET, rest.trim_end_matches('/')),
+            _ => {
+                return Err(PyValueError::new_err(format!(
+                    "cannot listen at {address:?}; it must be tcp://host:port or ws://host:port"
+                )));
+            }
+        };
+        let socket = TcpListener::bind(rest)?;
+        socket.set_nonblocking(true)?;
+        let at = socket.local_addr()?;
+        let hints = match transport {
+            WEBSOCKET => [("url".to_owned(), format!("ws://{at}"))].into(),
+            _ => [
+                ("host".to_owned(), at.ip().to_string()),
+                ("port".to_owned(), at.port().to_string()),
+            ]
+            .into(),
+        };
+        let location = Location {
+            transport: transport.to_owned(),
+            designator: shared.designator.clone(),
+            hints,
+        };
+        let fd = socket.as_raw_fd();
+        let listener = Bound::new(
+            py,
+            Self {
+                shared: Arc::clone(shared),
+                socket: Mutex::new(Some(socket)),
+                address: at,
+                location,
+            },
+        )?;
+        let on_readable = listener.getattr("on_readable")?;
+        shared.vat.home().runner(py)?.call_method1("add_reader", (fd, on_readable))?;
+        let listener = listener.unbind();
+        lock(&shared.listeners).push(listener.clone_ref(py));
+        Ok(listener)
+    }
+}
+
+#[pymethods]
+impl Listener {
+    /// The port that is listened on.
+    #[getter]
+    fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// What peers need to find the tub here: ``ocapn://…``.
+    #[getter]
+    fn location(&self) -> String {
+        self.location.to_string()
+    }
+
+    /// The URI, at this listener, of what was registered under a name.
+    #[pyo3(name = "uriFor")]
+    fn uri_for(&self, name: &str) -> String {
+        let swiss = name.as_bytes().to_vec();
+        SturdyRef { location: self.location.clone(), swiss }.to_string()
+    }
+
+    /// Stops accepting; connections that were accepted go on.
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(socket) = lock(&self.socket).take() else { return Ok(()) };
+        let runner = self.shared.vat.home().runner(py)?;
+        runner.call_method1("remove_reader", (socket.as_raw_fd(),))?;
+        Ok(())
+    }
+
+    /// The loop says that somebody connects.
+    fn on_readable(slf: &Bound<'_, Self>) -> PyResult<()> {
+        /// Connections accepted in a row, before others get their chance.
+        const BATCH: usize = 64;
+        let py = slf.py();
+        let this = slf.get();
+        for _ in 0..BATCH {
+            let accepted = match &*lock(&this.socket) {
+                Some(socket) => socket.accept(),
+                None => return Ok(()),
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let shared = &this.shared;
+                    let wire = shared
+                        .wire(&this.location.transport)
+                        .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+                    let config = shared.config(py, this.location.clone(), &wire)?;
+                    Socket::accepted(py, shared.context(), config, wire, stream)?;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                // The peer is gone already, or file descriptors are out: the next event tries
+                // again, after a pause so that the loop does not spin.
+                Err(_) => {
+                    std::thread::sleep(Duration::from_millis(1));
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Listener {}>", self.location)
+    }
+}
+
+/// Runs a vat's turns; what the event loop is asked to call.
+#[pyclass(frozen)]
+struct TurnRunner {
+    vat: Weak<PyVat>,
+}
+
+#[pymethods]
+impl TurnRunner {
+    fn __call__(&self, py: Python<'_>) {
+        /// Turns in a row, before the loop's I/O gets its chance.
+        const BUDGET: usize = 256;
+        if let Some(vat) = self.vat.upgrade() {
+            vat.finish_turns(py, BUDGET);
+        }
+    }
+}
+
+/// Runs the blocking runner until `done`.
+///
+/// # Errors
+/// `TimeoutError`, or that there is an event loop to be used instead.
+pub(crate) fn wait(
+    py: Python<'_>,
+    _vat: &Arc<PyVat>,
+    runner: &Bound<'_, PyAny>,
+    timeout: Option<f64>,
+    done: &dyn Fn() -> bool,
+) -> PyResult<()> {
+    let end = timeout.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds.max(0.0)));
+    while !done() {
+        let left = end.map(|end| end.saturating_duration_since(Instant::now()).as_secs_f64());
+        if left == Some(0.0) {
+            return Err(PyTimeoutError::new_err("the promise did not settle in time"));
+        }
+        py.check_signals()?;
+        runner.call_method1(intern!(py, "run_once"), (left,))?;
+    }
+    Ok(())
+}
+
+fn split_address(address: &str) -> PyResult<(&str, u16)> {
+    let bad = || PyValueError::new_err(format!("not host:port: {address:?}"));
+    let (host, port) = address.rsplit_once(':').ok_or_else(bad)?;
+    Ok((host, port.parse().map_err(|_| bad())?))
+}
+
+fn bad_locator(error: marotte::BadLocator) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+fn read_limits(given: Option<&Bound<'_, PyDict>>) -> PyResult<Limits> {
+    let mut limits = Limits::default();
+    for (name, value) in given.into_iter().flatten() {
+        let name: String = name.extract()?;
+        let slot = match name.as_str() {
+            "max_message_bytes" => &mut limits.max_message_bytes,
+            "max_depth" => &mut limits.max_depth,
+            "max_digits" => &mut limits.max_digits,
+            "max_references" => &mut limits.max_references,
+            "max_exports" => &mut limits.max_exports,
+            "max_imports" => &mut limits.max_imports,
+            "max_answers" => &mut limits.max_answers,
+            "max_unsent_bytes" => &mut limits.max_unsent_bytes,
+            "handshake_ms" => {
+                limits.handshake_ms = value.extract()?;
+                continue;
+            }
+            _ => return Err(PyValueError::new_err(format!("no limit named {name:?}"))),
+        };
+        *slot = value.extract()?;
+    }
+    Ok(limits)
+}
