@@ -1,1 +1,22 @@
-//! Stub.
+//! The browser and Node module of marotte: JavaScript as a host of the core.
+//!
+//! Values cross the boundary as one flat tape in linear memory, never one by one, and promises and
+//! references as small numbers. The public interface is written in TypeScript (`wasm/js`).
+//!
+//! | file | holds |
+//! |---|---|
+//! | `imports.rs` | what JavaScript supplies |
+//! | `exports.rs` | what JavaScript calls |
+//! | `host.rs` | `impl Host for JsHost` |
+//! | `state.rs` | the numbers that JavaScript knows things by |
+//! | `tape.rs` | tape ↔ passable |
+
+#![deny(unsafe_code)]
+
+mod exports;
+mod host;
+mod imports;
+mod state;
+mod tape;
+
+pub use exports::*;

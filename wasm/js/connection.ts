@@ -1,0 +1,138 @@
+// One connection: its session in WebAssembly, and the socket that it is fed from.
+import { platform, type Socket, type SocketOwner } from "./platform.js";
+import { readEvents } from "./remote.js";
+import * as tape from "./tape.js";
+import type { Tub } from "./tub.js";
+import { bytes, refresh, wasm } from "./wasm.js";
+
+/** What a receive may answer; see wasm/src/exports.rs. */
+const MORE = 1, CLOSED = 2;
+/** How many turns run before the event loop has its chance. */
+export const TURNS = 256;
+/** How much may wait in a socket before more is held back, where the session's limit counts it. */
+const HIGH_WATER = 4 << 20;
+/** How long releases wait for company, in milliseconds. */
+const COLLECT_MS = 100;
+
+/** The connections by number, for calls from WebAssembly. */
+const connections: (Connection | undefined)[] = [];
+
+/** What the core asks of its drivers. */
+export function wake(number: number): void {
+  connections[number]?.wake();
+}
+
+export function idle(number: number): void {
+  connections[number]?.idle();
+}
+
+export class Connection implements SocketOwner {
+  readonly number: number;
+  socket: Socket | undefined;
+  private isOpen = false;
+  private isClosed = false;
+  private willFlush = false;
+  private willCollect = false;
+  private readonly deadline: { cancel(): void };
+
+  constructor(readonly tub: Tub, handshakeMs: number) {
+    const start = tape.begin();
+    tape.putBytes(crypto.getRandomValues(new Uint8Array(32)));
+    this.number = wasm.connect(tub.number, start, tape.end(start), Date.now()) >>> 0;
+    connections[this.number] = this;
+    this.deadline = platform.delay(() => {
+      if (!this.isClosed && wasm.handle_timeout(this.number, Date.now())) this.finish();
+    }, handshakeMs + 1);
+  }
+
+  // What the core asks for.
+
+  wake(): void {
+    if (this.willFlush || !this.isOpen) return;
+    this.willFlush = true;
+    platform.endOfTask(this.flush);
+  }
+
+  idle(): void {
+    if (this.willCollect || this.isClosed) return;
+    this.willCollect = true;
+    platform.delay(() => {
+      this.willCollect = false;
+      if (!this.isClosed) wasm.collect(this.number);
+    }, COLLECT_MS);
+  }
+
+  readonly flush = (): void => {
+    this.willFlush = false;
+    const socket = this.socket;
+    if (this.isClosed || !socket) return;
+    if (socket.bufferedAmount > HIGH_WATER) {
+      this.willFlush = true;
+      platform.delay(this.flush, 5);
+      return;
+    }
+    const length = wasm.flush(this.number) >>> 0;
+    if (length === 0) return;
+    refresh();
+    const start = wasm.flushed_address() >>> 0;
+    for (let index = 0, sent = 0; sent < length; index++) {
+      const end = wasm.flushed_end(index) >>> 0 || length;
+      socket.send(platform.copy(bytes, start + sent, start + end));
+      sent = end;
+    }
+  };
+
+  // What the socket says.
+
+  opened(): void {
+    if (this.isClosed) return;
+    this.isOpen = true;
+    this.flush();
+  }
+
+  received(data: Uint8Array): void {
+    if (this.isClosed) return;
+    if (data.length > this.tub.maxSocketBytes) {
+      this.abort(`the peer sent a WebSocket message of ${data.length} bytes`);
+      return;
+    }
+    const place = wasm.receive_reserve(data.length) >>> 0;
+    refresh();
+    bytes.set(data, place);
+    const what = wasm.receive(this.tub.number, this.number, data.length, TURNS);
+    this.deadline.cancel();
+    readEvents();
+    if (what & CLOSED) this.finish();
+    if (what & MORE) this.tub.runTurnsLater();
+  }
+
+  lost(why: string): void {
+    this.end(false, why);
+  }
+
+  /** Ends the session from this side. */
+  abort(why: string): void {
+    this.end(true, why);
+  }
+
+  private end(byUs: boolean, why: string): void {
+    if (this.isClosed) return;
+    const start = tape.begin();
+    tape.putText(tape.STR, why);
+    wasm.close(this.number, byUs as unknown as number, start, tape.end(start));
+    this.finish();
+  }
+
+  /** The session has ended: tells the peer what there is to tell, and forgets it. */
+  private finish(): void {
+    this.isOpen = this.isOpen && this.socket !== undefined;
+    if (this.isOpen) this.flush();
+    this.isClosed = true;
+    this.deadline.cancel();
+    connections[this.number] = undefined;
+    this.tub.forget(this);
+    wasm.connection_drop(this.number);
+    this.socket?.close(1000, "");
+    this.socket = undefined;
+  }
+}

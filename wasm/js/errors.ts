@@ -1,0 +1,47 @@
+// The errors that calls end with.
+
+/**
+ * The far side failed: it threw, or it could not do what was asked. The message is the far side's own, by
+ * convention `Type: text`.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   await status.getBuilder("no such builder");
+ * } catch (error) {
+ *   if (error instanceof RemoteError) console.log(error.message); // "KeyError: no such builder"
+ * }
+ * ```
+ */
+export class RemoteError extends Error {
+  /** What the far side gave as its reason, where that was not an error but another value. */
+  readonly reason: unknown;
+
+  constructor(message: string, reason?: unknown) {
+    super(message);
+    this.reason = reason;
+  }
+}
+Object.defineProperty(RemoteError.prototype, "name", { value: "RemoteError" });
+
+/**
+ * The connection that carried the reference is gone; the message says to whom, and why. Every call that waited for
+ * an answer ends so, and so does every later use of the connection's references: get new ones by
+ * {@link Tub.getReference}.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   await status.getBuilder("linux");
+ * } catch (error) {
+ *   if (error instanceof DisconnectedError) status = tub.getReference(uri);
+ * }
+ * ```
+ */
+export class DisconnectedError extends Error {}
+Object.defineProperty(DisconnectedError.prototype, "name", { value: "DisconnectedError" });
+
+/** Reports an error that nobody looks at, as the platform reports an unhandled rejection. */
+export function report(error: unknown): void {
+  void Promise.reject(error);
+}

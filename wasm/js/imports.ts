@@ -1,0 +1,48 @@
+// What WebAssembly calls; see wasm/src/imports.rs. Nothing here may throw: Rust would not be told.
+import { idle, wake } from "./connection.js";
+import { callLocal, freeSlot, objectIn } from "./objects.js";
+import { current } from "./remote.js";
+import * as tape from "./tape.js";
+import { Tub } from "./tub.js";
+import { putFailure, putValue, stateOf } from "./values.js";
+import { wasm } from "./wasm.js";
+
+export { idle, wake };
+export { freeSlot as free_object };
+
+export function schedule_turns(tub: number): void {
+  Tub.numbered(tub)?.runTurnsSoon();
+}
+
+/** Delivers the message on the tape to an object, and replies. */
+export function invoke(number: number, slot: number, address: number, length: number): void {
+  const tub = Tub.numbered(number);
+  if (!tub) return;
+  let start: number;
+  try {
+    current.tub = tub;
+    const end = (address >>> 0) + length;
+    tape.read(address);
+    const selector = tape.getString() ?? null;
+    const args: unknown[] = [];
+    while (tape.position() < end) args.push(tape.get());
+    const result = callLocal(objectIn(slot), selector, args);
+    start = isThenable(result) ? tub.adopted(result) : putValue(result, "result", tub);
+  } catch (error) {
+    try {
+      start = putFailure(error, tub);
+      wasm.reply_failure(start, tape.end(start));
+    } catch {
+      // Even saying what is wrong went wrong: the core says that there was no answer.
+    }
+    return;
+  }
+  const size = tape.end(start);
+  wasm.reply(start, size);
+  if (size > 1 << 20) tape.shrink();
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  if (value instanceof Promise) return true;
+  return typeof value === "object" && value !== null && !stateOf(value) && typeof (value as { then?: unknown }).then === "function";
+}

@@ -1,0 +1,86 @@
+// The entry for Node: reads the module from disk, and brings WebSockets that listen.
+import { readFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
+import { WebSocket, WebSocketServer } from "ws";
+import { initSync } from "./marotte_wasm.js";
+import { type Socket, type SocketOwner, platform } from "./platform.js";
+import { start } from "./wasm.js";
+
+function follow(socket: WebSocket, owner: SocketOwner, name: string): void {
+  let failure = "";
+  let wasOpen = socket.readyState === WebSocket.OPEN;
+  socket.on("open", () => {
+    wasOpen = true;
+    owner.opened();
+  });
+  socket.on("message", (data: Buffer, isBinary: boolean) => {
+    if (isBinary) return owner.received(data);
+    socket.close(1003, "binary messages only");
+    owner.lost(`${name} sent text where bytes were due`);
+  });
+  socket.on("error", (error) => (failure = error.message));
+  socket.on("close", (code, reason) => {
+    const details = failure || `code ${code}${reason.length > 0 ? `, ${reason.toString()}` : ""}`;
+    owner.lost(wasOpen ? `the peer closed the WebSocket (${details})` : `cannot connect to ${name}: ${details}`);
+  });
+}
+
+platform.connect = (url, owner, maxPayload) => {
+  const socket = new WebSocket(url, { perMessageDeflate: false, maxPayload, skipUTF8Validation: true });
+  follow(socket, owner, url);
+  return adapt(socket);
+};
+
+/** A peer that does not answer the closing handshake must not keep the process alive. */
+const CLOSING_MS = 1000;
+
+function adapt(socket: WebSocket): Socket {
+  return {
+    send: (data) => socket.send(data),
+    close(code, reason) {
+      if (socket.readyState === WebSocket.CONNECTING) return socket.terminate();
+      socket.close(code, reason);
+      setTimeout(() => socket.terminate(), CLOSING_MS).unref();
+    },
+    get bufferedAmount() {
+      return socket.bufferedAmount;
+    },
+  };
+}
+
+platform.listen = async ({ host = "127.0.0.1", port = 0, url }, accept, maxPayload) => {
+  const server = new WebSocketServer({ host, port, maxPayload, perMessageDeflate: false, skipUTF8Validation: true });
+  await new Promise((resolve, reject) => {
+    server.once("listening", resolve);
+    server.once("error", reject);
+  });
+  server.on("connection", (socket) => {
+    const owner = accept(adapt(socket));
+    follow(socket, owner, "the peer");
+    owner.opened();
+  });
+  const actual = (server.address() as AddressInfo).port;
+  const name = host.includes(":") ? `[${host}]` : host;
+  return {
+    port: actual,
+    url: url ?? `ws://${name}:${actual}`,
+    close: () => new Promise((resolve) => server.close(() => resolve())),
+  };
+};
+
+// Promise jobs queued now run before the next tick does.
+platform.endOfTask = (f) => queueMicrotask(() => process.nextTick(f));
+platform.later = setImmediate;
+platform.delay = (f, ms) => {
+  const timer = setTimeout(f, ms).unref();
+  return { cancel: () => clearTimeout(timer) };
+};
+platform.copy = (from, start, end) => {
+  const copy = Buffer.allocUnsafe(end - start);
+  copy.set(from.subarray(start, end));
+  return copy;
+};
+
+start(initSync({ module: readFileSync(new URL("marotte_wasm_bg.wasm", import.meta.url)) }));
+
+export * from "./api.js";

@@ -1,0 +1,390 @@
+// The tub: a place where objects live, and from where others' objects are reached.
+import { Connection, TURNS } from "./connection.js";
+import { RemoteError } from "./errors.js";
+import { Referenceable, slotOf } from "./objects.js";
+import { platform, type ListenOptions, type Listener } from "./platform.js";
+import { RemotePromiseState, readEvents } from "./remote.js";
+import * as tape from "./tape.js";
+import type { RemotePromise } from "./types.js";
+import { type Origin, putFailure, putValue } from "./values.js";
+import { NOTHING, wasm } from "./wasm.js";
+
+/**
+ * Bounds on what a peer may make this side hold. A peer that passes one is cut off, and the reason names the limit.
+ *
+ * @example
+ * ```ts
+ * const tub = new Tub({ limits: { maxMessageBytes: 1 << 20 } });
+ * ```
+ */
+export interface Limits {
+  /** Longest message, in bytes. Default: 64 MiB. */
+  maxMessageBytes?: number;
+  /** Deepest nesting of arrays and objects, at most 1000. Default: 64. */
+  maxDepth?: number;
+  /** Most digits in one integer. Default: 10,000. */
+  maxDigits?: number;
+  /** Most references in one message. Default: 65,536. */
+  maxReferences?: number;
+  /** Most of our objects that one peer may hold. Default: 1,048,576. */
+  maxExports?: number;
+  /** Most of one peer's objects held at once. Default: 1,048,576. */
+  maxImports?: number;
+  /** Most results kept for a peer that has not collected them. Default: 1,048,576. */
+  maxAnswers?: number;
+  /** Most bytes waiting for a peer that does not read. Default: 256 MiB. */
+  maxUnsentBytes?: number;
+  /** Longest time from connecting to an established session, in milliseconds. Default: 30,000. */
+  handshakeMs?: number;
+}
+
+export interface TubOptions {
+  /** The dialect of the wire, such as `"endo-1.1"`. Default: `"marotte"`. */
+  profile?: string;
+  /** What peers may make this side hold. */
+  limits?: Limits;
+}
+
+/** Counters of all of a tub's connections: see {@link Tub.stats}. */
+export interface Stats {
+  /** CapTP messages written. */
+  messages_sent: number;
+  /** CapTP messages read. */
+  messages_received: number;
+  /** Calls made that want an answer. */
+  calls_sent: number;
+  /** Calls received. */
+  calls_received: number;
+  /** How often a call had to wait for the answer to an earlier one before it was made. */
+  round_trips: number;
+  /** WebSocket writes. */
+  writes: number;
+  /** WebSocket messages read. */
+  reads: number;
+  /** Bytes written. */
+  bytes_sent: number;
+  /** Bytes read. */
+  bytes_received: number;
+  /** Objects of ours that peers hold now. */
+  exports: number;
+  /** Objects of peers that are held here now. */
+  imports: number;
+  /** Calls that wait for an answer now. */
+  questions: number;
+  /** Results kept for peers now. */
+  answers: number;
+}
+
+/** Bytes by which a WebSocket message, which may hold many CapTP messages, may be longer than one of them. */
+const SLACK = 16 << 20;
+
+const tubs: (Tub | undefined)[] = [];
+const utf8 = new TextEncoder();
+
+/**
+ * A place where objects live, and from where others' objects are reached.
+ *
+ * @example
+ * ```ts
+ * const tub = new Tub();
+ * const status = tub.getReference<Status>("ocapn://….websocket/s/c3RhdHVz?url=ws%3A//127.0.0.1%3A8080");
+ * // Three dependent calls, one round trip:
+ * console.log(await status.getBuilder("linux").getBuild(-1).getResults());
+ * tub.close();
+ * ```
+ */
+export class Tub implements Origin {
+  /** @internal */
+  readonly number: number;
+  /** @internal */
+  readonly maxDepth: number;
+  /** @internal */
+  readonly maxBytes: number;
+  private readonly handshakeMs: number;
+  private readonly designator = randomName();
+  /** The connections that this tub made, by peer. */
+  private readonly peers = new Map<string, Connection>();
+  private readonly connections = new Set<Connection>();
+  private readonly registered = new Map<string, object>();
+  private listener: Listener | undefined;
+  private isClosed = false;
+  private willRun = false;
+
+  constructor(options: TubOptions = {}) {
+    const { profile = "marotte", limits = {} } = options;
+    this.maxBytes = limits.maxMessageBytes ?? 64 << 20;
+    // A message and its arguments are containers, too.
+    this.maxDepth = Math.min(limits.maxDepth ?? 64, 1000) - 4;
+    this.handshakeMs = limits.handshakeMs ?? 30_000;
+    const start = tape.begin();
+    tape.putText(tape.STR, profile);
+    tape.putText(tape.STR, this.designator);
+    tape.putTag(tape.DICT);
+    for (const [name, value] of Object.entries(limits)) {
+      if (value === undefined) continue;
+      tape.putText(tape.KEY, name);
+      tape.putNumber(typeof value === "number" && value >= 0 ? value : 0);
+    }
+    tape.putTag(tape.END_DICT);
+    this.number = wasm.tub_new(start, tape.end(start)) >>> 0;
+    if (this.number === NOTHING) {
+      throw new TypeError(`no such profile, or no such limit: ${JSON.stringify(options)} (profiles: ${profiles()})`);
+    }
+    tubs[this.number] = this;
+  }
+
+  /** @internal */
+  static numbered(number: number): Tub | undefined {
+    return tubs[number];
+  }
+
+  /** @internal */
+  get maxSocketBytes(): number {
+    return this.maxBytes + SLACK;
+  }
+
+  /**
+   * Listens for other tubs, so that objects can be registered. In Node only: a browser cannot listen.
+   *
+   * @example
+   * ```ts
+   * const tub = new Tub();
+   * const listener = await tub.listen({ port: 8080 });
+   * console.log(listener.url); // ws://127.0.0.1:8080
+   * ```
+   */
+  async listen(options: ListenOptions = {}): Promise<Listener> {
+    if (this.listener) throw new Error("this tub is listening already");
+    const accept = (socket: Connection["socket"]) => {
+      const connection = this.connection();
+      connection.socket = socket;
+      return connection;
+    };
+    const listener = await platform.listen(options, accept, this.maxSocketBytes);
+    if (this.isClosed) {
+      await listener.close();
+      throw new Error("the tub was closed");
+    }
+    this.listener = listener;
+    const start = tape.begin();
+    tape.putText(tape.STR, "url");
+    tape.putText(tape.STR, listener.url);
+    wasm.tub_hint(this.number, start, tape.end(start));
+    return listener;
+  }
+
+  /**
+   * Makes an object reachable, and returns the URI by which others reach it: whoever knows that may use the object.
+   * Without a name it holds a random secret.
+   *
+   * @example
+   * ```ts
+   * const uri = tub.registerReference(new Status(), { name: "status" });
+   * ```
+   */
+  registerReference(object: Referenceable | ((...args: never[]) => unknown), options: { name?: string } = {}): string {
+    if (!this.listener) throw new Error("only a tub that listens can register objects: await tub.listen() first");
+    if (!(object instanceof Referenceable || typeof object === "function")) {
+      throw new TypeError("only a Referenceable or a function can be registered");
+    }
+    const { name } = options;
+    const swiss = name === undefined ? crypto.getRandomValues(new Uint8Array(32)) : utf8.encode(name);
+    const start = tape.begin();
+    tape.putBytes(swiss);
+    tape.putNumbered(tape.OBJECT, slotOf(object, []));
+    wasm.register(this.number, start, tape.end(start));
+    tape.read(wasm.result_address());
+    const uri = tape.getString() ?? "";
+    this.registered.set(String.fromCharCode(...swiss), object);
+    return uri;
+  }
+
+  /** Takes a registration back. Whoever has the object keeps it. False if nothing was registered so. */
+  unregisterReference(uri: string): boolean {
+    const { designator, swiss } = parse(uri);
+    if (designator !== this.designator || !this.registered.delete(swiss)) return false;
+    const start = tape.begin();
+    tape.putText(tape.STR, uri);
+    return wasm.unregister(this.number, start, tape.end(start)) !== 0;
+  }
+
+  /**
+   * The object that a URI names: a promise, at once. Calls on it go out together with the greeting, so nothing need
+   * be awaited first. Tubs keep one connection for each peer.
+   *
+   * @example
+   * ```ts
+   * const counter = tub.getReference<Counter>(uri);
+   * console.log(await counter.increment());
+   * ```
+   */
+  getReference<T = any>(uri: string): RemotePromise<T> {
+    if (this.isClosed) throw new Error("the tub is closed");
+    const { transport, designator, swiss, hints } = parse(uri);
+    if (designator === this.designator) {
+      const object = this.registered.get(swiss);
+      const error = new RemoteError("KeyError: no object is registered under that swiss number");
+      return RemotePromiseState.settled(this, !object, object ?? error).proxy as RemotePromise<T>;
+    }
+    const connection = this.connectionTo(`${designator}.${transport}`, hints);
+    const start = tape.begin();
+    tape.putBytes(Uint8Array.from(swiss, (char) => char.charCodeAt(0)));
+    const handle = wasm.fetch(this.number, connection.number, start, tape.end(start)) >>> 0;
+    return new RemotePromiseState(this, handle).proxy as RemotePromise<T>;
+  }
+
+  /**
+   * Counters of all connections, so that claims about the wire can be checked.
+   *
+   * @example
+   * ```ts
+   * const before = tub.stats().round_trips;
+   * await status.getBuilder("linux").getBuild(-1).getResults();
+   * console.log(tub.stats().round_trips - before); // 1
+   * ```
+   */
+  stats(): Stats {
+    wasm.tub_stats(this.number);
+    tape.read(wasm.result_address());
+    return tape.get() as Stats;
+  }
+
+  /** Ends every connection and stops listening. Calls that wait for an answer fail. */
+  close(): Promise<void> {
+    if (this.isClosed) return Promise.resolve();
+    this.isClosed = true;
+    for (const connection of this.connections) connection.abort("the tub was closed");
+    // Promises that the closing broke are settled in turns to come.
+    platform.later(() => {
+      this.runTurns();
+      if (this.willRun) return;
+      tubs[this.number] = undefined;
+      wasm.tub_drop(this.number);
+    });
+    return this.listener?.close() ?? Promise.resolve();
+  }
+
+  [Symbol.dispose](): void {
+    void this.close();
+  }
+
+  private connection(): Connection {
+    const connection = new Connection(this, this.handshakeMs);
+    this.connections.add(connection);
+    return connection;
+  }
+
+  private connectionTo(peer: string, hints: Record<string, string>): Connection {
+    const known = this.peers.get(peer);
+    if (known) return known;
+    const { url } = hints;
+    if (url === undefined) {
+      throw new TypeError(`${peer} cannot be reached from JavaScript: its URI has no hint "url". Let the peer listen ` +
+        "on a WebSocket, and use the URI that it gives out then (ocapn://….websocket/s/…?url=ws://host:port).");
+    }
+    if (!/^wss?:\/\//.test(url)) throw new TypeError(`the hint "url" must begin with ws:// or wss://: ${url}`);
+    const connection = this.connection();
+    this.peers.set(peer, connection);
+    try {
+      connection.socket = platform.connect(url, connection, this.maxSocketBytes);
+    } catch (error) {
+      platform.later(() => connection.lost(`cannot connect to ${url}: ${error instanceof Error ? error.message : error}`));
+    }
+    return connection;
+  }
+
+  /** @internal */
+  forget(connection: Connection): void {
+    this.connections.delete(connection);
+    for (const [peer, other] of this.peers) if (other === connection) this.peers.delete(peer);
+  }
+
+  // Turns.
+
+  /** @internal */
+  runTurnsSoon(): void {
+    if (this.willRun) return;
+    this.willRun = true;
+    queueMicrotask(this.runTurns);
+  }
+
+  /** Runs the next turns in a task of their own, so that sockets are read and written in between. @internal */
+  runTurnsLater(): void {
+    if (this.willRun) return;
+    this.willRun = true;
+    platform.later(this.runTurns);
+  }
+
+  private readonly runTurns = (): void => {
+    this.willRun = false;
+    const more = wasm.run_turns(this.number, TURNS);
+    readEvents();
+    if (more) this.runTurnsLater();
+  };
+
+  // What values need.
+
+  /** @internal */
+  adopt(promise: PromiseLike<unknown>): number {
+    const handle = wasm.promise_new(this.number) >>> 0;
+    promise.then(
+      (value) => {
+        let start: number;
+        try {
+          start = putValue(value, "result", this);
+        } catch (error) {
+          return this.breakPromise(handle, error);
+        }
+        wasm.promise_resolve(handle, start, tape.end(start));
+      },
+      (error: unknown) => this.breakPromise(handle, error),
+    );
+    return handle;
+  }
+
+  private breakPromise(handle: number, error: unknown): void {
+    const start = putFailure(error, this);
+    wasm.promise_break(handle, start, tape.end(start));
+  }
+
+  /** A tape that holds a promise for what a native one gives. @internal */
+  adopted(promise: PromiseLike<unknown>): number {
+    const handle = this.adopt(promise);
+    const start = tape.begin();
+    tape.putNumbered(tape.PROMISE, handle);
+    return start;
+  }
+}
+
+interface Parsed {
+  transport: string;
+  designator: string;
+  /** The swiss number, a character for each byte. */
+  swiss: string;
+  hints: Record<string, string>;
+}
+
+function parse(uri: string): Parsed {
+  const start = tape.begin();
+  tape.putText(tape.STR, String(uri));
+  wasm.parse_uri(start, tape.end(start));
+  tape.read(wasm.result_address());
+  const transport = tape.getString();
+  if (transport === undefined) {
+    throw new TypeError(tape.getString() ?? "not an ocapn:// reference");
+  }
+  const [designator, swiss] = [tape.getString() ?? "", tape.getString() ?? ""];
+  return { transport, designator, swiss, hints: tape.get() as Record<string, string> };
+}
+
+function profiles(): string {
+  wasm.profiles();
+  tape.read(wasm.result_address());
+  return tape.getString() ?? "";
+}
+
+/** 52 characters of base32: 256 bits, and a few that are always the same. */
+function randomName(): string {
+  const alphabet = "abcdefghijklmnopqrstuvwxyz234567";
+  return Array.from(crypto.getRandomValues(new Uint8Array(52)), (byte) => alphabet[byte & 31]).join("");
+}

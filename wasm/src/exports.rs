@@ -1,0 +1,577 @@
+//! What JavaScript calls. The signatures hold numbers only; whatever else there is to say stands
+//! on a tape, between `start` and `start + len` of the buffer that [`tape_reserve`] lends.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use marotte::captp::{CloseReason, Config, Keys, Profile};
+use marotte::host::{Message, Outcome, Ref, Reply};
+use marotte::promise::Cell;
+use marotte::vat::{Connection, Vat};
+use marotte::{Host, Limits, Location, SturdyRef};
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use crate::host::{JsFailure, JsHost};
+use crate::state::{self, Tub};
+use crate::tape::{BadTape, Out, Tape, tag};
+
+/// Instead of a number: the tape was bad, or what was named is not there.
+const NOTHING: u32 = u32::MAX;
+/// A buffer above this size is given back after use.
+const KEEP: usize = 1 << 20;
+
+/// What [`receive`] returns: more turns wait.
+const MORE: u32 = 1;
+/// What [`receive`] returns: the connection has ended.
+const CLOSED: u32 = 2;
+
+thread_local! {
+    /// Tapes that JavaScript writes.
+    static INPUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// Received bytes.
+    static RECEIVED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// Bytes to be sent, and where their messages end.
+    static FLUSHED: RefCell<(Vec<u8>, Vec<usize>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+    /// A tape of results, and the text that it points into.
+    static RESULT: RefCell<(Vec<u8>, Vec<String>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+}
+
+fn address(bytes: &[u8]) -> u32 {
+    bytes.as_ptr() as usize as u32
+}
+
+/// Makes room for `len` bytes in a buffer and says where it is.
+fn reserve(buffer: &RefCell<Vec<u8>>, len: u32) -> u32 {
+    let mut buffer = buffer.borrow_mut();
+    let len = len as usize;
+    if buffer.len() < len {
+        buffer.resize(len.checked_next_power_of_two().unwrap_or(len), 0);
+    }
+    address(&buffer)
+}
+
+/// Runs `f` on a part of the tape. The tape is out of its place meanwhile, so `f` must not lead to
+/// more tape being written.
+fn with_input<T>(start: u32, len: u32, f: impl FnOnce(Tape<'_>) -> T) -> T {
+    INPUT.with_borrow(|input| {
+        let (start, len) = (start as usize, len as usize);
+        f(Tape::new(
+            input
+                .get(start..start.saturating_add(len))
+                .unwrap_or_default(),
+        ))
+    })
+}
+
+/// Makes the tape at least `len` bytes long, keeping what is on it; returns its address.
+#[wasm_bindgen]
+pub fn tape_reserve(len: u32) -> u32 {
+    INPUT.with(|input| reserve(input, len))
+}
+
+/// Gives back the memory of a large tape. Nothing may be on it.
+#[wasm_bindgen]
+pub fn tape_shrink() {
+    INPUT.with_borrow_mut(|input| {
+        input.truncate(KEEP);
+        input.shrink_to_fit();
+    });
+}
+
+/// Writes the result tape and returns its length.
+fn result(f: impl FnOnce(&mut Vec<u8>, &mut Vec<String>)) -> u32 {
+    RESULT.with_borrow_mut(|(out, texts)| {
+        out.clear();
+        texts.clear();
+        f(out, texts);
+        out.len() as u32
+    })
+}
+
+fn text_result(text: String) -> u32 {
+    result(|out, texts| {
+        out.str(&text);
+        texts.push(text);
+    })
+}
+
+/// Where the result tape is.
+#[wasm_bindgen]
+pub fn result_address() -> u32 {
+    RESULT.with_borrow(|(out, _)| address(out))
+}
+
+// Tubs.
+
+fn limits(tape: &mut Tape<'_>) -> Result<Limits, BadTape> {
+    let mut limits = Limits::default();
+    let mut unknown = false;
+    tape.numbers(|name, value| {
+        let size = value as usize;
+        match name {
+            "maxMessageBytes" => limits.max_message_bytes = size,
+            // What is read here is read by recursion on the other side.
+            "maxDepth" => limits.max_depth = size.min(1000),
+            "maxDigits" => limits.max_digits = size,
+            "maxReferences" => limits.max_references = size,
+            "maxExports" => limits.max_exports = size,
+            "maxImports" => limits.max_imports = size,
+            "maxAnswers" => limits.max_answers = size,
+            "maxUnsentBytes" => limits.max_unsent_bytes = size,
+            "handshakeMs" => limits.handshake_ms = value as u64,
+            _ => unknown = true,
+        }
+    })?;
+    if unknown { Err(BadTape) } else { Ok(limits) }
+}
+
+/// A new tub. Tape: the profile's name, our designator, limits by name.
+#[wasm_bindgen]
+pub fn tub_new(start: u32, len: u32) -> u32 {
+    let parsed = with_input(start, len, |mut tape| {
+        let profile = Profile::named(tape.str()?).ok_or(BadTape)?;
+        let location = Location {
+            transport: "websocket".to_owned(),
+            designator: tape.str()?.to_owned(),
+            hints: Default::default(),
+        };
+        Ok::<_, BadTape>((profile, location, limits(&mut tape)?))
+    });
+    match parsed {
+        Ok((profile, location, limits)) => state::add_tub(|number| Tub {
+            vat: Vat::new(number),
+            profile,
+            limits,
+            location,
+        }),
+        Err(BadTape) => NOTHING,
+    }
+}
+
+/// The names of all profiles, on the result tape.
+#[wasm_bindgen]
+pub fn profiles() -> u32 {
+    text_result(Profile::ALL.map(|profile| profile.name).join(", "))
+}
+
+/// Adds a hint to the location that a tub announces. Tape: the hint's name and value.
+#[wasm_bindgen]
+pub fn tub_hint(number: u32, start: u32, len: u32) {
+    let hint = with_input(start, len, |mut tape| {
+        Ok::<_, BadTape>((tape.str()?.to_owned(), tape.str()?.to_owned()))
+    });
+    let Ok((name, value)) = hint else { return };
+    state::replace_tub(number, |tub| {
+        let mut location = tub.location.clone();
+        location.hints.insert(name, value);
+        let limits = tub.limits.clone();
+        Tub {
+            vat: Arc::clone(&tub.vat),
+            profile: tub.profile,
+            limits,
+            location,
+        }
+    });
+}
+
+/// Forgets a tub whose connections have been closed.
+#[wasm_bindgen]
+pub fn tub_drop(number: u32) {
+    state::drop_tub(number);
+}
+
+/// Counters by name, on the result tape.
+#[wasm_bindgen]
+pub fn tub_stats(number: u32) -> u32 {
+    let Some(tub) = state::tub(number) else {
+        return 0;
+    };
+    result(|out, _| {
+        out.tag(tag::DICT);
+        for (name, value) in tub.vat.stats().entries() {
+            out.tag(tag::KEY);
+            out.str(name);
+            out.float(tag::FLOAT, value as f64);
+        }
+        out.tag(tag::END_DICT);
+    })
+}
+
+/// Registers an object and puts its URI on the result tape. Tape: the swiss number, the object.
+#[wasm_bindgen]
+pub fn register(number: u32, start: u32, len: u32) -> u32 {
+    let Some(tub) = state::tub(number) else {
+        return 0;
+    };
+    let parsed = with_input(start, len, |mut tape| {
+        Ok::<_, BadTape>((tape.bytes()?.to_vec(), state::object(tape.object()?)))
+    });
+    let Ok((swiss, object)) = parsed else {
+        return 0;
+    };
+    let sturdy = SturdyRef {
+        location: tub.location.clone(),
+        swiss: swiss.clone(),
+    };
+    drop(tub.vat.register(swiss, object));
+    text_result(sturdy.to_string())
+}
+
+/// Takes a registration back. Tape: the URI. True if there was one.
+#[wasm_bindgen]
+pub fn unregister(number: u32, start: u32, len: u32) -> bool {
+    let Some(tub) = state::tub(number) else {
+        return false;
+    };
+    let sturdy = with_input(start, len, |mut tape| {
+        tape.str().map(str::parse::<SturdyRef>)
+    });
+    match sturdy {
+        Ok(Ok(sturdy)) => tub.vat.unregister(&sturdy.swiss).is_some(),
+        _ => false,
+    }
+}
+
+/// Takes a URI apart. Tape: the URI. Result tape: an error, or the peer, the swiss number, the
+/// transport, the designator and the hints.
+#[wasm_bindgen]
+pub fn parse_uri(start: u32, len: u32) -> u32 {
+    let parsed = with_input(start, len, |mut tape| {
+        tape.str().map(str::parse::<SturdyRef>)
+    });
+    result(|out, texts| {
+        let sturdy = match parsed {
+            Ok(Ok(sturdy)) => sturdy,
+            Ok(Err(error)) => {
+                let text = error.to_string();
+                out.tag(tag::ERROR);
+                out.str(&text);
+                texts.push(text);
+                return;
+            }
+            Err(BadTape) => return out.tag(tag::NULL),
+        };
+        let Location {
+            transport,
+            designator,
+            hints,
+        } = sturdy.location;
+        // Base64 is not text to begin with, but latin-1 bytes would need a list of their own.
+        let swiss: String = sturdy.swiss.iter().map(|byte| char::from(*byte)).collect();
+        for text in [transport, designator, swiss] {
+            out.str(&text);
+            texts.push(text);
+        }
+        out.tag(tag::DICT);
+        for (name, value) in hints {
+            out.tag(tag::KEY);
+            out.str(&name);
+            out.str(&value);
+            texts.extend([name, value]);
+        }
+        out.tag(tag::END_DICT);
+    })
+}
+
+// Connections.
+
+/// A new connection. Tape: 32 secret random bytes. `now_ms` is on the clock of
+/// [`handle_timeout`].
+#[wasm_bindgen]
+pub fn connect(number: u32, start: u32, len: u32, now_ms: f64) -> u32 {
+    let Some(tub) = state::tub(number) else {
+        return NOTHING;
+    };
+    let seed = with_input(start, len, |mut tape| {
+        tape.bytes()
+            .and_then(|bytes| <[u8; 32]>::try_from(bytes).map_err(|_| BadTape))
+    });
+    let Ok(seed) = seed else { return NOTHING };
+    let config = Config {
+        profile: tub.profile,
+        limits: tub.limits.clone(),
+        keys: Keys::from_seed(seed),
+        location: tub.location.clone(),
+        boundaries: true,
+        now_ms: now_ms as u64,
+    };
+    state::add_connection(|driver| tub.vat.connect(config, driver))
+}
+
+/// The promise for what the peer registered. Tape: the swiss number.
+#[wasm_bindgen]
+pub fn fetch(number: u32, connection: u32, start: u32, len: u32) -> u32 {
+    let (Some(tub), Some(connection)) = (state::tub(number), state::connection(connection)) else {
+        return NOTHING;
+    };
+    let Ok(swiss) = with_input(start, len, |mut tape| tape.bytes().map(<[u8]>::to_vec)) else {
+        return NOTHING;
+    };
+    state::track(&tub.vat, &connection.fetch((), &tub.vat, &swiss))
+}
+
+/// Makes room for received bytes; returns where.
+#[wasm_bindgen]
+pub fn receive_reserve(len: u32) -> u32 {
+    RECEIVED.with(|received| reserve(received, len))
+}
+
+/// Handles the first `len` received bytes, which hold whole messages, and runs the turns that they
+/// cause, up to `budget`.
+#[wasm_bindgen]
+pub fn receive(number: u32, connection: u32, len: u32, budget: u32) -> u32 {
+    let (Some(tub), Some(connection)) = (state::tub(number), state::connection(connection)) else {
+        return CLOSED;
+    };
+    let received = RECEIVED.take();
+    connection.note_read(len as usize);
+    let claimed = tub.vat.claim_turns();
+    let bytes = received.get(..len as usize).unwrap_or_default();
+    let closed = connection.receive((), bytes).is_err();
+    let more = claimed && tub.vat.run_turns((), budget as usize);
+    if received.len() <= KEEP {
+        RECEIVED.set(received);
+    }
+    (if more { MORE } else { 0 }) | (if closed { CLOSED } else { 0 })
+}
+
+/// Takes what waits to be sent; returns its length.
+#[wasm_bindgen]
+pub fn flush(connection: u32) -> u32 {
+    let Some(connection) = state::connection(connection) else {
+        return 0;
+    };
+    FLUSHED.with_borrow_mut(|flushed| {
+        let mut spare = std::mem::take(&mut flushed.0);
+        if spare.capacity() > KEEP {
+            spare = Vec::new();
+        }
+        *flushed = connection.take_output(spare);
+        if flushed.0.is_empty() {
+            0
+        } else {
+            flushed.0.len() as u32
+        }
+    })
+}
+
+/// Where the flushed bytes are.
+#[wasm_bindgen]
+pub fn flushed_address() -> u32 {
+    FLUSHED.with_borrow(|(bytes, _)| address(bytes))
+}
+
+/// Where the flushed message with that index ends; 0 if there are no more, which is so from the
+/// start if messages need not be told apart.
+#[wasm_bindgen]
+pub fn flushed_end(index: u32) -> u32 {
+    FLUSHED.with_borrow(|(_, ends)| ends.get(index as usize).map_or(0, |&end| end as u32))
+}
+
+/// Tells the peer of what is held no more.
+#[wasm_bindgen]
+pub fn collect(connection: u32) {
+    if let Some(connection) = state::connection(connection) {
+        connection.collect();
+    }
+}
+
+/// True if the handshake took too long; the connection has then ended.
+#[wasm_bindgen]
+pub fn handle_timeout(connection: u32, now_ms: f64) -> bool {
+    state::connection(connection)
+        .is_some_and(|connection| connection.handle_timeout((), now_ms as u64))
+}
+
+/// Ends a connection. Tape: why. `by_us` is false if it was lost.
+#[wasm_bindgen]
+pub fn close(connection: u32, by_us: bool, start: u32, len: u32) {
+    let Some(connection) = state::connection(connection) else {
+        return;
+    };
+    let reason = with_input(start, len, |mut tape| tape.str().map(str::to_owned));
+    let reason = reason.unwrap_or_default();
+    let reason = if by_us {
+        CloseReason::Local(reason)
+    } else {
+        CloseReason::Lost(reason)
+    };
+    connection.close((), reason);
+}
+
+/// Why a connection ended, on the result tape.
+#[wasm_bindgen]
+pub fn close_reason(connection: u32) -> u32 {
+    let reason = state::connection(connection).and_then(|connection| connection.close_reason());
+    text_result(reason.map(|reason| reason.to_string()).unwrap_or_default())
+}
+
+/// Forgets a connection that has ended.
+#[wasm_bindgen]
+pub fn connection_drop(connection: u32) {
+    state::drop_connection(connection);
+}
+
+// Messages.
+
+/// Sends the message on the tape: a selector or null, and arguments.
+fn send(
+    vat: &Arc<Vat<JsHost>>,
+    target: &Ref<JsHost>,
+    wants_result: bool,
+    start: u32,
+    len: u32,
+) -> u32 {
+    with_input(start, len, |mut tape| {
+        let Ok(selector) = tape.optional_str() else {
+            return NOTHING;
+        };
+        state::with_builder(|builder| {
+            if tape.build(builder).is_err() {
+                return NOTHING;
+            }
+            let message = Message {
+                selector,
+                args: builder.view(),
+            };
+            if wants_result {
+                let result = vat.call((), target, message);
+                return state::track(vat, &result);
+            }
+            vat.send((), target, message, None);
+            0
+        })
+    })
+}
+
+/// Sends a message to what a handle stands for; returns the handle of the promise for its result.
+#[wasm_bindgen]
+pub fn call(handle: u32, start: u32, len: u32) -> u32 {
+    let Some((vat, target)) = state::target(handle) else {
+        return NOTHING;
+    };
+    send(&vat, &target, true, start, len)
+}
+
+/// Sends a message whose result nobody wants.
+#[wasm_bindgen]
+pub fn call_only(handle: u32, start: u32, len: u32) -> u32 {
+    let Some((vat, target)) = state::target(handle) else {
+        return NOTHING;
+    };
+    send(&vat, &target, false, start, len)
+}
+
+/// Sends a message to a local object, which it reaches in a later turn.
+#[wasm_bindgen]
+pub fn call_object(number: u32, slot: u32, wants_result: bool, start: u32, len: u32) -> u32 {
+    let target = Ref::Local(state::object(slot));
+    let Some(tub) = state::tub(number) else {
+        return NOTHING;
+    };
+    send(&tub.vat, &target, wants_result, start, len)
+}
+
+/// Lets go of a far reference.
+#[wasm_bindgen]
+pub fn drop_handle(handle: u32) {
+    state::drop_handle(handle);
+}
+
+/// A promise that JavaScript will settle.
+#[wasm_bindgen]
+pub fn promise_new(number: u32) -> u32 {
+    match state::tub(number) {
+        Some(tub) => state::hold(&tub.vat, JsHost::new_promise((), &tub.vat, Cell::pending())),
+        None => NOTHING,
+    }
+}
+
+/// Fulfils a promise of [`promise_new`], whose handle ends. Tape: the value.
+#[wasm_bindgen]
+pub fn promise_resolve(handle: u32, start: u32, len: u32) {
+    settle(handle, || match with_value(start, len) {
+        Ok(value) => Outcome::Fulfilled(value),
+        Err(BadTape) => Outcome::Broken(bad_tape()),
+    });
+}
+
+/// Breaks a promise of [`promise_new`], whose handle ends. Tape: a failure.
+#[wasm_bindgen]
+pub fn promise_break(handle: u32, start: u32, len: u32) {
+    settle(handle, || Outcome::Broken(failure(start, len)));
+}
+
+fn settle(handle: u32, outcome: impl FnOnce() -> Outcome<JsHost>) {
+    if let Some((vat, promise)) = state::take_promise(handle) {
+        vat.settle((), promise, outcome());
+    }
+}
+
+fn with_value(start: u32, len: u32) -> Result<crate::host::JsValue, BadTape> {
+    INPUT.with_borrow(|input| {
+        let (start, len) = (start as usize, len as usize);
+        state::value(
+            input
+                .get(start..start.saturating_add(len))
+                .unwrap_or_default(),
+        )
+    })
+}
+
+fn failure(start: u32, len: u32) -> JsFailure {
+    with_input(start, len, |mut tape| tape.failure()).unwrap_or_else(|BadTape| bad_tape())
+}
+
+fn bad_tape() -> JsFailure {
+    JsFailure::Misuse("a value could not be read".into())
+}
+
+/// The result of the invocation under way. Tape: the value.
+#[wasm_bindgen]
+pub fn reply(start: u32, len: u32) {
+    state::set_reply(match with_value(start, len) {
+        Ok(value) => Reply::Value(value),
+        Err(BadTape) => Reply::Failure(bad_tape()),
+    });
+}
+
+/// The failure of the invocation under way. Tape: a failure.
+#[wasm_bindgen]
+pub fn reply_failure(start: u32, len: u32) {
+    state::set_reply(Reply::Failure(failure(start, len)));
+}
+
+// Turns and events.
+
+/// Runs up to `budget` turns. True if more wait.
+#[wasm_bindgen]
+pub fn run_turns(number: u32, budget: u32) -> bool {
+    state::tub(number).is_some_and(|tub| tub.vat.run_turns((), budget as usize))
+}
+
+/// How long the tape of events is: for each promise that settled its handle as `u32`, 0 or 1 for
+/// fulfilled or broken, and a value or a failure.
+#[wasm_bindgen]
+pub fn events_length() -> u32 {
+    state::with_events(|events| events.tape.len() as u32)
+}
+
+/// Where the tape of events is.
+#[wasm_bindgen]
+pub fn events_address() -> u32 {
+    state::with_events(|events| address(&events.tape))
+}
+
+/// Forgets the events, which have been read.
+#[wasm_bindgen]
+pub fn events_clear() {
+    state::clear_events();
+}
+
+/// True if the connection is past its handshake; used by tests of the handshake's deadline.
+#[wasm_bindgen]
+pub fn is_open(connection: u32) -> bool {
+    state::connection(connection)
+        .is_some_and(|connection: Arc<Connection<JsHost>>| connection.is_open())
+}
