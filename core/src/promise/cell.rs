@@ -5,6 +5,8 @@ use std::sync::Arc;
 use crate::host::{Host, Outcome, OwnedMessage};
 use crate::vat::{Connection, Import};
 
+use super::flat::drop_flat;
+
 /// One promise.
 ///
 /// ```text
@@ -50,6 +52,9 @@ pub enum Reaction<H: Host> {
     /// Tell a peer's resolver.
     Tell(Arc<Connection<H>>, u64),
 }
+
+/// Messages that waited for a promise, and the promises for their results.
+pub(crate) type Waiting<H> = Vec<(OwnedMessage<H>, Option<<H as Host>::Promise>)>;
 
 impl<H: Host> Cell<H> {
     /// A promise that this vat will resolve.
@@ -128,30 +133,26 @@ impl<H: Host> Cell<H> {
         }
     }
 
-    /// Sets the route of a pending promise; returns the old one, or the new one if it is too late.
-    pub(crate) fn set_route(&mut self, new: Route<H>) -> Route<H> {
+    /// Sets the route of a pending promise; returns the old one, or the new one if it is too late,
+    /// and the messages that wait here, to be sent along the new route before any others.
+    pub(crate) fn set_route(&mut self, new: Route<H>) -> (Route<H>, Waiting<H>) {
         match &mut self.state {
-            State::Pending { route, .. } => std::mem::replace(route, new),
-            State::Settled(_) => new,
-        }
-    }
-
-    /// Routes later messages to another promise; returns those that wait here.
-    pub(crate) fn chain_to(
-        &mut self,
-        other: H::Promise,
-    ) -> Vec<(OwnedMessage<H>, Option<H::Promise>)> {
-        let mut waiting = Vec::new();
-        if let State::Pending { route, reactions } = &mut self.state {
-            *route = Route::Chained(other);
-            for reaction in std::mem::take(reactions) {
-                match reaction {
-                    Reaction::Message(message, result) => waiting.push((message, result)),
-                    other => reactions.push(other),
+            State::Settled(_) => (new, Vec::new()),
+            State::Pending { route, reactions } => {
+                let old = std::mem::replace(route, new);
+                if reactions.is_empty() {
+                    return (old, Vec::new());
                 }
+                let mut waiting = Vec::new();
+                for reaction in std::mem::take(reactions) {
+                    match reaction {
+                        Reaction::Message(message, result) => waiting.push((message, result)),
+                        other => reactions.push(other),
+                    }
+                }
+                (old, waiting)
             }
         }
-        waiting
     }
 
     /// Every callback that waits here, for the host's collector to visit.
@@ -164,6 +165,14 @@ impl<H: Host> Cell<H> {
             Reaction::Call(callback) => Some(callback),
             _ => None,
         })
+    }
+}
+
+impl<H: Host> Drop for Cell<H> {
+    /// Promises hold one another, in chains deeper than any stack.
+    fn drop(&mut self) {
+        let nothing = State::Pending { route: Route::Here, reactions: Vec::new() };
+        drop_flat(std::mem::replace(&mut self.state, nothing));
     }
 }
 

@@ -5,5 +5,6 @@
 //! settle is in [`vat`](crate::vat).
 
 mod cell;
+mod flat;
 
 pub use cell::{Cell, Reaction, Route};

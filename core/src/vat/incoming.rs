@@ -253,7 +253,8 @@ impl<H: Host> Vat<H> {
             },
         };
         match reference {
-            Ref::Local(object) => H::invoke(cx, self, &object, message),
+            // What waits in the turn queue was sent earlier, perhaps to the same object.
+            Ref::Local(object) if !self.has_turns() => H::invoke(cx, self, &object, message),
             reference => Reply::Promise(self.call(cx, &reference, message)),
         }
     }

@@ -136,6 +136,11 @@ impl<H: Host> Vat<H> {
         }
     }
 
+    /// True if turns wait.
+    fn has_turns(&self) -> bool {
+        !lock(&self.turns).queue.is_empty()
+    }
+
     /// Keeps the host from being asked to schedule turns, because the caller is about to run them.
     /// Returns false if somebody else has promised to.
     pub fn claim_turns(&self) -> bool {

@@ -1,12 +1,13 @@
 //! Sending messages to references of every kind, and settling promises.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::connection::Connection;
 use super::{Turn, Vat};
 use crate::captp::Target;
 use crate::error::Error;
-use crate::host::{Host, Message, Outcome, Ref};
+use crate::host::{Host, Message, Outcome, OwnedMessage, Ref};
 use crate::promise::{Cell, Reaction, Route};
 
 /// Where a message to a promise goes now.
@@ -16,6 +17,13 @@ enum Hop<H: Host> {
     Peer(Arc<Connection<H>>, Target),
     Ref(Ref<H>),
     Settled(Outcome<H>),
+}
+
+/// What a step has left to do. A queue instead of recursion: a peer can make chains of promises
+/// deeper than any stack.
+enum Work<H: Host> {
+    Settle(H::Promise, Outcome<H>),
+    Send(Ref<H>, OwnedMessage<H>, Option<H::Promise>),
 }
 
 impl<H: Host> Vat<H> {
@@ -39,13 +47,39 @@ impl<H: Host> Vat<H> {
         message: Message<'_, H>,
         result: Option<H::Promise>,
     ) {
+        let mut work = VecDeque::new();
+        self.dispatch(cx, target, message, result, &mut work);
+        self.finish(cx, work);
+    }
+
+    fn finish(self: &Arc<Self>, cx: H::Cx<'_>, mut work: VecDeque<Work<H>>) {
+        while let Some(step) = work.pop_front() {
+            match step {
+                Work::Settle(promise, outcome) => {
+                    self.settle_one(cx, &promise, outcome, &mut work);
+                }
+                Work::Send(target, message, result) => {
+                    self.dispatch(cx, &target, message.view(), result, &mut work);
+                }
+            }
+        }
+    }
+
+    /// Moves a message one step on: onto the wire, into the turn queue, or into a promise.
+    fn dispatch(
+        self: &Arc<Self>,
+        cx: H::Cx<'_>,
+        target: &Ref<H>,
+        message: Message<'_, H>,
+        mut result: Option<H::Promise>,
+        work: &mut VecDeque<Work<H>>,
+    ) {
         let mut hop = Hop::Ref(target.dup(cx));
-        let mut result = result;
         loop {
             hop = match hop {
                 Hop::Waits => return,
                 Hop::Peer(connection, to) => {
-                    return connection.send(cx, self, to, message, result);
+                    return connection.send(cx, to, message, result, work);
                 }
                 Hop::Ref(Ref::Local(object)) => {
                     let message = message.to_owned(cx);
@@ -82,9 +116,7 @@ impl<H: Host> Vat<H> {
                     }
                 },
                 Hop::Settled(broken) => {
-                    if let Some(result) = result {
-                        self.settle(cx, result, broken);
-                    }
+                    work.extend(result.map(|result| Work::Settle(result, broken)));
                     return;
                 }
             };
@@ -123,35 +155,37 @@ impl<H: Host> Vat<H> {
     /// Settles a promise, unless it has settled before. Fulfilling it with another promise chains
     /// it to that one; a cycle breaks it.
     pub fn settle(self: &Arc<Self>, cx: H::Cx<'_>, promise: H::Promise, outcome: Outcome<H>) {
-        // A work list instead of recursion: chains may be long.
-        let mut work = vec![(promise, outcome)];
-        while let Some((promise, outcome)) = work.pop() {
-            let outcome = match self.follow(cx, &promise, outcome) {
-                Some(outcome) => outcome,
-                None => continue,
-            };
-            let settled = H::with_cell(cx, &promise, |cell| cell.settle(outcome));
-            let Ok((reactions, _route)) = settled else { continue };
-            if reactions.is_empty() {
-                continue;
-            }
-            let Some(outcome) = H::with_cell(cx, &promise, |c| c.outcome().map(|o| o.dup(cx)))
-            else {
-                continue;
-            };
-            for reaction in reactions {
-                match reaction {
-                    Reaction::Call(callback) => {
-                        self.push_turn(Turn::Call(callback, outcome.dup(cx)));
-                    }
-                    Reaction::Feed(other) => work.push((other, outcome.dup(cx))),
-                    Reaction::Tell(connection, resolver) => {
-                        connection.tell(cx, resolver, &outcome);
-                    }
-                    Reaction::Message(message, result) => {
-                        let target = Ref::Promise(H::dup_promise(cx, &promise));
-                        self.send(cx, &target, message.view(), result);
-                    }
+        let mut work = VecDeque::new();
+        self.settle_one(cx, &promise, outcome, &mut work);
+        self.finish(cx, work);
+    }
+
+    fn settle_one(
+        self: &Arc<Self>,
+        cx: H::Cx<'_>,
+        promise: &H::Promise,
+        outcome: Outcome<H>,
+        work: &mut VecDeque<Work<H>>,
+    ) {
+        let Some(outcome) = self.follow(cx, promise, outcome, work) else { return };
+        let settled = H::with_cell(cx, promise, |cell| cell.settle(outcome));
+        let Ok((reactions, _route)) = settled else { return };
+        if reactions.is_empty() {
+            return;
+        }
+        let Some(outcome) = H::with_cell(cx, promise, |c| c.outcome().map(|o| o.dup(cx))) else {
+            return;
+        };
+        for reaction in reactions {
+            match reaction {
+                Reaction::Call(callback) => {
+                    self.push_turn(Turn::Call(callback, outcome.dup(cx)));
+                }
+                Reaction::Feed(other) => work.push_back(Work::Settle(other, outcome.dup(cx))),
+                Reaction::Tell(connection, resolver) => connection.tell(cx, resolver, &outcome),
+                Reaction::Message(message, result) => {
+                    let target = Ref::Promise(H::dup_promise(cx, promise));
+                    work.push_back(Work::Send(target, message, result));
                 }
             }
         }
@@ -163,6 +197,7 @@ impl<H: Host> Vat<H> {
         cx: H::Cx<'_>,
         promise: &H::Promise,
         outcome: Outcome<H>,
+        work: &mut VecDeque<Work<H>>,
     ) -> Option<Outcome<H>> {
         let Outcome::Fulfilled(value) = &outcome else { return Some(outcome) };
         let Some(Ref::Promise(mut other)) = H::target(cx, value) else { return Some(outcome) };
@@ -181,12 +216,13 @@ impl<H: Host> Vat<H> {
             }
         };
         let waiting = H::with_cell(cx, promise, |cell| {
-            cell.is_pending().then(|| cell.chain_to(H::dup_promise(cx, &end)))
-        })?;
+            let route = Route::Chained(H::dup_promise(cx, &end));
+            cell.is_pending().then(|| cell.set_route(route))
+        });
+        let (_old, waiting) = waiting?;
         // Messages that wait here go first, so that order is kept.
         for (message, result) in waiting {
-            let target = Ref::Promise(H::dup_promise(cx, &end));
-            self.send(cx, &target, message.view(), result);
+            work.push_back(Work::Send(Ref::Promise(H::dup_promise(cx, &end)), message, result));
         }
         let feed = Reaction::Feed(H::dup_promise(cx, promise));
         H::with_cell(cx, &end, |cell| match cell.react(feed) {
@@ -215,10 +251,10 @@ impl<H: Host> Connection<H> {
     fn send(
         self: &Arc<Self>,
         cx: H::Cx<'_>,
-        vat: &Arc<Vat<H>>,
         to: Target,
         message: Message<'_, H>,
         result: Option<H::Promise>,
+        work: &mut VecDeque<Work<H>>,
     ) {
         let question = result.as_ref().map(|result| H::dup_promise(cx, result));
         let sent = self.with_session(|session| {
@@ -232,11 +268,16 @@ impl<H: Host> Connection<H> {
             (Ok(Some(number)), Some(result)) => {
                 let route = Route::Question(Arc::clone(self), number);
                 // The old route holds nothing but perhaps a handle; it is dropped out here.
-                let _old = H::with_cell(cx, &result, |cell| cell.set_route(route));
+                let (_old, waiting) = H::with_cell(cx, &result, |cell| cell.set_route(route));
+                // What was sent to the result before follows, ahead of what will be.
+                for (message, next) in waiting {
+                    let target = Ref::Promise(H::dup_promise(cx, &result));
+                    work.push_back(Work::Send(target, message, next));
+                }
             }
             (Err(_), Some(result)) => {
                 let failure = H::failure(cx, self.gone());
-                vat.settle(cx, result, Outcome::Broken(failure));
+                work.push_back(Work::Settle(result, Outcome::Broken(failure)));
             }
             _ => {}
         }
@@ -253,7 +294,10 @@ impl<H: Host> Connection<H> {
         let mut args = crate::passable::Builder::default();
         args.bytes(swiss);
         let message = Message { selector: Some("fetch"), args: args.view() };
-        self.send(cx, vat, Target::Export(0), message, Some(H::dup_promise(cx, &result)));
+        let mut work = VecDeque::new();
+        let asked = Some(H::dup_promise(cx, &result));
+        self.send(cx, Target::Export(0), message, asked, &mut work);
+        vat.finish(cx, work);
         result
     }
 }
