@@ -320,9 +320,13 @@ impl<P: Payload> Session<P> {
             return Err(reason.clone());
         }
         let mut cursor = Cursor::new(bytes).max_digits(self.limits.max_digits);
-        let result = parse(&mut cursor, &self.limits)
-            .map_err(CloseReason::from)
-            .and_then(|op| self.handle(op));
+        let result = parse(&mut cursor, &self.limits).map_err(CloseReason::from).and_then(|op| {
+            // A framed message was measured before; one of many in a WebSocket message was not.
+            if cursor.position() > self.limits.max_message_bytes {
+                return Err(CloseReason::Protocol("limit passed: max_message_bytes".to_owned()));
+            }
+            self.handle(op)
+        });
         match result {
             Ok(incoming) => {
                 self.stats.messages_received += 1;
