@@ -230,6 +230,10 @@ impl<H: Host> Connection<H> {
         view: View<'_, Ref<H>>,
     ) {
         self.with_session(|session| {
+            // An ended session exports nothing more: nobody would ever give it back.
+            if session.closed().is_some() {
+                return;
+            }
             let descs = self.describe(cx, session, view.refs);
             session.settle(resolver, broken, view.bytes, &descs);
         });

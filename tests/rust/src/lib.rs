@@ -273,6 +273,11 @@ impl End {
         bytes
     }
 
+    /// What this end writes now, as text.
+    pub fn take_last_words(&mut self) -> String {
+        String::from_utf8_lossy(&self.flush()).into_owned()
+    }
+
     /// The stream has ended.
     pub fn hang_up(&mut self, reason: &str) {
         let Some(vat) = self.vat.upgrade() else {
@@ -336,9 +341,30 @@ impl Pair {
         pair
     }
 
+    /// That vat, met with a new one.
+    pub fn around(a: Side) -> Self {
+        let mut pair = Self::join(a, Side::new(), Profile::MAROTTE, Limits::default());
+        pair.run();
+        pair
+    }
+
+    /// One more open connection of a, whose peer is the test.
+    pub fn another(&self) -> End {
+        let mut end = End::new(&self.a, "alice", 3, Profile::MAROTTE, Limits::default());
+        let mallory = Side::new();
+        let mut hello = End::new(&mallory, "mallory", 4, Profile::MAROTTE, Limits::default());
+        end.feed(&hello.flush());
+        assert!(end.connection.is_open());
+        end.flush();
+        end
+    }
+
     /// Two vats whose hellos are still to be exchanged.
     pub fn apart(profile: Profile, limits: Limits) -> Self {
-        let (a, b) = (Side::new(), Side::new());
+        Self::join(Side::new(), Side::new(), profile, limits)
+    }
+
+    fn join(a: Side, b: Side, profile: Profile, limits: Limits) -> Self {
         let at_a = End::new(&a, "alice", 1, profile, limits.clone());
         let at_b = End::new(&b, "bob", 2, profile, limits);
         Self {
