@@ -1,7 +1,7 @@
 //! One end of a CapTP connection.
 
 use super::keys::{Keys, PublicKey, write_signature};
-use super::op::{Desc, Op, StartSession, Target, parse};
+use super::op::{Arguments, Desc, Op, StartSession, Target, parse};
 use super::outbox::Outbox;
 use super::profile::{Framing, Profile};
 use super::stats::Stats;
@@ -120,7 +120,8 @@ enum State {
     /// Our start-session is out; theirs is due before the deadline.
     AwaitStart { deadline_ms: u64, held: Outbox },
     Open { peer: Peer },
-    Closed(CloseReason),
+    /// The peer is remembered, if it had said hello: reasons name it.
+    Closed { reason: CloseReason, peer: Option<Peer> },
 }
 
 #[derive(Debug, Clone)]
@@ -245,15 +246,15 @@ impl<P: Payload> Session<P> {
     /// Why the session ended, if it has.
     pub fn closed(&self) -> Option<&CloseReason> {
         match &self.state {
-            State::Closed(reason) => Some(reason),
+            State::Closed { reason, .. } => Some(reason),
             _ => None,
         }
     }
 
-    /// Where the peer says it can be reached.
+    /// Where the peer says it can be reached; `None` if it has not said hello.
     pub fn peer_location(&self) -> Option<&Location> {
         match &self.state {
-            State::Open { peer } => Some(&peer.location),
+            State::Open { peer } | State::Closed { peer: Some(peer), .. } => Some(&peer.location),
             _ => None,
         }
     }
@@ -316,7 +317,7 @@ impl<P: Payload> Session<P> {
         &mut self,
         bytes: &'a [u8],
     ) -> Result<(Incoming<'a, P>, usize), CloseReason> {
-        if let State::Closed(reason) = &self.state {
+        if let State::Closed { reason, .. } = &self.state {
             return Err(reason.clone());
         }
         let mut cursor = Cursor::new(bytes).max_digits(self.limits.max_digits);
@@ -347,12 +348,16 @@ impl<P: Payload> Session<P> {
             Op::StartSession(start) if !is_open => self.handle_start(&start),
             Op::StartSession(_) => protocol("a second op:start-session"),
             _ if !is_open => protocol("the first message must be op:start-session"),
-            Op::Deliver { to, selector, args, descs, answer, resolver } => {
-                let args = Args { bytes: args, descs };
+            Op::Deliver { to, args, answer, resolver } => {
+                let Arguments { selector, bytes, descs, count } = args;
+                let args = Args { bytes, descs };
                 if let Target::Export(position) = to
                     && let Some(Export::Resolver(_) | Export::Spent) =
                         self.exports.get_mut(position)
                 {
+                    if count != 1 {
+                        return protocol("a resolver takes one value");
+                    }
                     return self.handle_resolution(position, selector, args);
                 }
                 self.stats.calls_received += 1;
@@ -427,10 +432,6 @@ impl<P: Payload> Session<P> {
                 ));
             }
         };
-        let mut cursor = Cursor::new(value.bytes).max_digits(self.limits.max_digits);
-        if crate::syrup::scan(&mut cursor, &self.limits).is_err() || !cursor.is_empty() {
-            return Err(CloseReason::Protocol("a resolver takes one value".to_owned()));
-        }
         // The first resolution wins; another one is ignored.
         let Some(entry) = self.exports.get_mut(position) else { return Ok(self.ignore(&value)) };
         let Export::Resolver(number) = *entry else { return Ok(self.ignore(&value)) };
@@ -600,7 +601,11 @@ impl<P: Payload> Session<P> {
         if let CloseReason::Protocol(text) | CloseReason::Local(text) = &reason {
             self.out.message(|out| out.put_record("op:abort", |out| out.put_str(text)));
         }
-        self.state = State::Closed(reason);
+        let peer = match &self.state {
+            State::Open { peer } => Some(peer.clone()),
+            _ => None,
+        };
+        self.state = State::Closed { reason, peer };
     }
 
     /// Empties the tables of a session that has ended.

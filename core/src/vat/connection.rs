@@ -128,7 +128,7 @@ impl<H: Host> Connection<H> {
         result
     }
 
-    /// Where the peer says it can be reached; `None` before the session is open or after its end.
+    /// Where the peer says it can be reached; `None` if it has not said hello.
     pub fn peer_location(&self) -> Option<Location> {
         lock(&self.session).peer_location().cloned()
     }
