@@ -9,6 +9,7 @@ awaitable or Deferred), ``run_once`` and ``closing``.
 
 import asyncio
 import collections
+import functools
 import heapq
 import itertools
 import logging
@@ -52,7 +53,7 @@ def continue_from(coroutine, waiting_for):
         except GeneratorExit:
             coroutine.close()
             raise
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the coroutine's to handle, whatever it is
             step = coroutine.throw
             sent = error
         else:
@@ -70,7 +71,7 @@ async def settle_with(awaitable, settle):
     except asyncio.CancelledError as error:
         settle(None, error)
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - it goes to the caller
         settle(None, error)
     else:
         settle(value)
@@ -152,11 +153,20 @@ def wait_for_deferred(deferred, settle):
     deferred.addCallbacks(settle, broke)
 
 
+def drain(wakee):
+    """Reads what woke a blocking runner."""
+    try:
+        while wakee.recv(4096):
+            pass
+    except BlockingIOError:
+        pass
+
+
 class BlockingFuture:
     """What ``promise._when()`` gives where there is no loop: something to look at."""
 
     def __init__(self):
-        self._result = None
+        self._result = (None, None)
         self._done = False
 
     def done(self):
@@ -192,8 +202,8 @@ class BlockingRunner:
         self._timers = []
         self._count = itertools.count()
         self._running = False
-        # Another thread wakes a waiting one through this pair.
-        self._waker, self._wakee = None, None
+        # Another thread wakes a waiting one through this pair: sends to the first of it.
+        self._wake_pair = None
 
     def _watch(self, fd, event, function):
         functions = self._watched.setdefault(fd, {})
@@ -232,8 +242,11 @@ class BlockingRunner:
 
     def call_soon_threadsafe(self, function):
         self._soon.append(function)
-        if self._waker is not None:
-            self._waker.send(b"\0")
+        if self._wake_pair is not None:
+            try:
+                self._wake_pair[0].send(b"\0")
+            except OSError:
+                pass  # full, so it wakes already; or just closed
 
     def call_later(self, seconds, function):
         timer = [time.monotonic() + seconds, next(self._count), function]
@@ -290,11 +303,11 @@ class BlockingRunner:
             self._running = False
 
     def _run_once(self, timeout):
-        if self._waker is None:
-            self._waker, self._wakee = socket.socketpair()
-            self._wakee.setblocking(False)
-            self._waker.setblocking(False)
-            self.add_reader(self._wakee.fileno(), self._drain)
+        if self._wake_pair is None:
+            self._wake_pair = waker, wakee = socket.socketpair()
+            waker.setblocking(False)
+            wakee.setblocking(False)
+            self.add_reader(wakee.fileno(), functools.partial(drain, wakee))
         self._run_soon()
         if self._timers:
             due = max(0.0, self._timers[0][0] - time.monotonic())
@@ -322,18 +335,11 @@ class BlockingRunner:
         except Exception:
             logging.getLogger("marotte").exception("an event could not be handled")
 
-    def _drain(self):
-        try:
-            while self._wakee.recv(4096):
-                pass
-        except BlockingIOError:
-            pass
-
     def closing(self):
         # What was said last (goodbyes) still has to go out.
         self._run_soon()
-        if self._waker is not None and not self._running:
-            self.remove_reader(self._wakee.fileno())
-            self._waker.close()
-            self._wakee.close()
-            self._waker = self._wakee = None
+        if self._wake_pair is not None and not self._running:
+            (waker, wakee), self._wake_pair = self._wake_pair, None
+            self.remove_reader(wakee.fileno())
+            waker.close()
+            wakee.close()

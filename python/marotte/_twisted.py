@@ -1,10 +1,16 @@
 """Tubs on Twisted's reactor."""
 
-from twisted.internet import defer, interfaces, reactor
+from typing import Any
+
+from twisted.internet import defer, interfaces
+from twisted.internet import reactor as _reactor
 from twisted.python import log
 from zope.interface import implementer
 
-from marotte._runner import wait_for_deferred
+from marotte._runner import continue_from, wait_for_deferred
+
+# Its methods depend on the platform, and type checkers see a module only.
+reactor: Any = _reactor
 
 
 @implementer(interfaces.IReadWriteDescriptor)
@@ -124,8 +130,6 @@ class TwistedRunner:
         pass
 
     def resume(self, coroutine, waiting_for, settle):
-        from marotte._runner import continue_from
-
         deferred = defer.ensureDeferred(_as_coroutine(continue_from(coroutine, waiting_for)))
         wait_for_deferred(deferred, settle)
         deferred.addErrback(log.err)

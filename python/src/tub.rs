@@ -361,7 +361,7 @@ impl Listener {
                 location,
             },
         )?;
-        let on_readable = listener.getattr("on_readable")?;
+        let on_readable = listener.getattr("_on_readable")?;
         shared.vat.home().runner(py)?.call_method1("add_reader", (fd, on_readable))?;
         let listener = listener.unbind();
         lock(&shared.listeners).push(listener.clone_ref(py));
@@ -399,6 +399,7 @@ impl Listener {
     }
 
     /// The loop says that somebody connects.
+    #[pyo3(name = "_on_readable")]
     fn on_readable(slf: &Bound<'_, Self>) -> PyResult<()> {
         /// Connections accepted in a row, before others get their chance.
         const BATCH: usize = 64;
