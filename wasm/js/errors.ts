@@ -15,11 +15,11 @@
  */
 export class RemoteError extends Error {
   /** What the far side gave as its reason, where that was not an error but another value. */
-  readonly reason: unknown;
+  declare readonly reason?: unknown;
 
   constructor(message: string, reason?: unknown) {
     super(message);
-    this.reason = reason;
+    if (reason !== undefined) Object.defineProperty(this, "reason", { value: reason });
   }
 }
 Object.defineProperty(RemoteError.prototype, "name", { value: "RemoteError" });

@@ -44,5 +44,8 @@ export function invoke(number: number, slot: number, address: number, length: nu
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   if (value instanceof Promise) return true;
-  return typeof value === "object" && value !== null && !stateOf(value) && typeof (value as { then?: unknown }).then === "function";
+  if (typeof value !== "object" || value === null) return false;
+  const { then } = value as { then?: unknown };
+  // A peer's function under that name makes no promise.
+  return typeof then === "function" && !stateOf(then);
 }

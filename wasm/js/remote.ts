@@ -216,7 +216,7 @@ export class RemotePromiseState extends Base {
     this.value = value;
     if (broken && !this.isLookedAt) {
       platform.later(() => {
-        if (!this.isLookedAt) report(value);
+        if (!this.isLookedAt && !this.tub.isClosed) report(value);
       });
     }
     const reactions = this.reactions;

@@ -107,7 +107,8 @@ export class Tub implements Origin {
   private readonly connections = new Set<Connection>();
   private readonly registered = new Map<string, object>();
   private listener: Listener | undefined;
-  private isClosed = false;
+  /** @internal */
+  isClosed = false;
   private willRun = false;
 
   constructor(options: TubOptions = {}) {

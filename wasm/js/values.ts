@@ -17,6 +17,8 @@ export interface Origin {
   readonly number: number;
   readonly maxDepth: number;
   readonly maxBytes: number;
+  /** True once its user has closed it: what breaks by that is no surprise. */
+  readonly isClosed: boolean;
   /** A promise that settles as a native one does; returns its handle. */
   adopt(promise: PromiseLike<unknown>): number;
 }
