@@ -20,7 +20,7 @@ use crate::errors::log_exception;
 use crate::host::{PyHost, PyVat};
 
 /// Bytes read at once.
-const READ_SIZE: usize = 64 << 10;
+const READ_SIZE: usize = 256 << 10;
 /// Above so many bytes that the peer has not taken, nothing is read from it.
 const HIGH_WATER: usize = 1 << 20;
 /// Reads in a row, before others get their chance.

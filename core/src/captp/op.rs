@@ -3,7 +3,7 @@
 use super::keys::{PublicKey, read_signature};
 use crate::limits::Limits;
 use crate::locator::Location;
-use crate::syrup::{Cursor, SyrupError, Token, Writer, scan};
+use crate::syrup::{Cursor, SyrupError, Token, Writer, scan_records};
 
 /// Whom an operation addresses, from the receiver's point of view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,15 +43,17 @@ impl Desc {
     /// Reads a descriptor; `None` if the record there is something else.
     fn read(cursor: &mut Cursor<'_>) -> Result<Option<Self>, SyrupError> {
         let at = cursor.position();
-        let (Token::Record, Token::Symbol(label)) = (cursor.next()?, cursor.next()?) else {
+        // Compared as bytes: this is read for every call, several times.
+        let make = if cursor.eat(b"<11'desc:export") {
+            Self::Export
+        } else if cursor.eat(b"<11'desc:answer") {
+            Self::Answer
+        } else if cursor.eat(b"<18'desc:import-object") {
+            Self::ImportObject
+        } else if cursor.eat(b"<19'desc:import-promise") {
+            Self::ImportPromise
+        } else {
             return Ok(None);
-        };
-        let make = match label {
-            "desc:import-object" => Self::ImportObject,
-            "desc:import-promise" => Self::ImportPromise,
-            "desc:export" => Self::Export,
-            "desc:answer" => Self::Answer,
-            _ => return Ok(None),
         };
         let position = position(cursor)?;
         end_record(cursor, at)?;
@@ -74,10 +76,7 @@ pub(super) enum Op<'a> {
     StartSession(Box<StartSession<'a>>),
     Deliver {
         to: Target,
-        selector: Option<&'a str>,
-        /// The arguments behind the selector.
-        args: &'a [u8],
-        descs: Vec<Desc>,
+        args: Arguments<'a>,
         answer: Option<u64>,
         resolver: Option<Desc>,
     },
@@ -85,6 +84,18 @@ pub(super) enum Op<'a> {
     GcExports(Vec<(u64, u64)>),
     GcAnswers(Vec<u64>),
     Abort(&'a str),
+}
+
+/// What a delivery carries.
+#[derive(Debug)]
+pub(super) struct Arguments<'a> {
+    pub(super) selector: Option<&'a str>,
+    /// The values behind the selector.
+    pub(super) bytes: &'a [u8],
+    /// The descriptors in them, in order.
+    pub(super) descs: Vec<Desc>,
+    /// How many values there are.
+    pub(super) count: usize,
 }
 
 #[derive(Debug)]
@@ -98,6 +109,9 @@ pub(super) struct StartSession<'a> {
 }
 
 fn position(cursor: &mut Cursor<'_>) -> Result<u64, SyrupError> {
+    if let Some(position) = cursor.eat_uint() {
+        return Ok(position);
+    }
     let at = cursor.position();
     match cursor.next()? {
         Token::Int(int) => {
@@ -137,11 +151,11 @@ fn target(cursor: &mut Cursor<'_>) -> Result<Target, SyrupError> {
     }
 }
 
-/// The list of arguments: the selector, the rest's bytes, and the descriptors in them.
+/// The list of arguments.
 fn arguments<'a>(
     cursor: &mut Cursor<'a>,
     limits: &Limits,
-) -> Result<(Option<&'a str>, &'a [u8], Vec<Desc>), SyrupError> {
+) -> Result<Arguments<'a>, SyrupError> {
     let at = cursor.position();
     let Token::List = cursor.next()? else {
         return Err(SyrupError::Malformed { at, why: "arguments must be a list" });
@@ -153,51 +167,49 @@ fn arguments<'a>(
         selector = Some(name);
         start = cursor.position();
     }
+    let mut records = Vec::new();
+    let mut count = 0;
     while cursor.peek() != Some(b']') {
-        scan(cursor, limits)?;
-    }
-    let args = cursor.span(start, cursor.position());
-    cursor.next()?;
-    Ok((selector, args, descriptors(args, limits)?))
-}
-
-/// The descriptors in already scanned bytes, in order.
-fn descriptors(args: &[u8], limits: &Limits) -> Result<Vec<Desc>, SyrupError> {
-    let mut found = Vec::new();
-    if !args.contains(&b'<') {
-        return Ok(found);
-    }
-    let mut cursor = Cursor::new(args).max_digits(limits.max_digits);
-    while !cursor.is_empty() {
-        let at = cursor.position();
-        if cursor.peek() == Some(b'<') {
-            let mut ahead = cursor.clone();
-            if let Some(desc) = Desc::read(&mut ahead)? {
-                if found.len() >= limits.max_references {
+        count += 1;
+        scan_records(cursor, limits, |at, label| {
+            if label.starts_with("desc:") {
+                if records.len() >= limits.max_references {
                     return Err(SyrupError::Limit { at, limit: "max_references" });
                 }
-                found.push(desc);
-                cursor = ahead;
-                continue;
+                records.push(at);
             }
-        }
-        cursor.next()?;
+            Ok(())
+        })?;
     }
-    Ok(found)
+    let end = cursor.position();
+    let mut descs = Vec::with_capacity(records.len());
+    for at in records {
+        cursor.seek(at);
+        descs.extend(Desc::read(cursor)?);
+    }
+    cursor.seek(end);
+    cursor.next()?;
+    Ok(Arguments { selector, bytes: cursor.span(start, end), descs, count })
 }
 
 /// Reads one message. The cursor ends behind it.
 pub(super) fn parse<'a>(cursor: &mut Cursor<'a>, limits: &Limits) -> Result<Op<'a>, SyrupError> {
     let at = cursor.position();
     let malformed = |why| Err(SyrupError::Malformed { at, why });
-    let (Token::Record, Token::Symbol(label)) = (cursor.next()?, cursor.next()?) else {
-        return malformed("a message must be a record");
+    // Compared as bytes: nearly every message is one.
+    let label = if cursor.eat(b"<10'op:deliver") {
+        "op:deliver"
+    } else {
+        let (Token::Record, Token::Symbol(label)) = (cursor.next()?, cursor.next()?) else {
+            return malformed("a message must be a record");
+        };
+        label
     };
     let op = match label {
         "op:deliver" | "op:deliver-only" => {
             let to = target(cursor)?;
-            let (selector, args, descs) = arguments(cursor, limits)?;
-            let mut op = Op::Deliver { to, selector, args, descs, answer: None, resolver: None };
+            let args = arguments(cursor, limits)?;
+            let mut op = Op::Deliver { to, args, answer: None, resolver: None };
             if let ("op:deliver", Op::Deliver { answer, resolver, .. }) = (label, &mut op) {
                 if cursor.peek() == Some(b'f') {
                     cursor.next()?;

@@ -21,7 +21,21 @@ pub enum Native {}
 pub type NativeVat = Vat<Native>;
 
 /// A callback of the Rust host.
-pub type Callback = Box<dyn FnOnce(Outcome<Native>) + Send>;
+pub enum Callback {
+    /// Somebody polls the promise: wake them.
+    Wake(Arc<Mutex<Waker>>),
+    /// Run this.
+    Run(Box<dyn FnOnce(Outcome<Native>) + Send>),
+}
+
+impl std::fmt::Debug for Callback {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Wake(_) => "Wake",
+            Self::Run(_) => "Run",
+        })
+    }
+}
 
 /// A settled value: as it was passed, to be read into whatever type is asked for.
 #[derive(Debug, Clone)]
@@ -109,7 +123,10 @@ impl Host for Native {
     }
 
     fn call((): (), _vat: &Arc<Vat<Self>>, callback: Callback, outcome: Outcome<Self>) {
-        callback(outcome);
+        match callback {
+            Callback::Wake(waker) => lock(&waker).wake_by_ref(),
+            Callback::Run(function) => function(outcome),
+        }
     }
 
     fn accept(

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use serde::ser::Serializer;
 
-use super::host::{NativeVat, PromiseCell};
+use super::host::{Callback, NativeVat, PromiseCell};
 use super::reference::Reference;
 use super::runtime::{BoxFuture, Home, Runtime};
 use super::value::Value;
@@ -144,13 +144,13 @@ impl Promise {
     ) -> Self {
         let next = Self::pending(Arc::clone(&self.vat));
         let (vat, cell) = (Arc::clone(&self.vat), next.cell.clone());
-        let callback = Box::new(move |outcome| {
+        let callback = Callback::Run(Box::new(move |outcome| {
             let reply = match f(&vat, outcome) {
                 Ok(value) => Reply::Value(super::Passed::new(value)),
                 Err(error) => Reply::Failure(error),
             };
             vat.resolve((), cell, reply);
-        });
+        }));
         self.vat.when((), &self.cell, callback);
         next
     }
@@ -194,8 +194,7 @@ impl<T: DeserializeOwned> Future for When<T> {
             (None, None) => {
                 let waker = Arc::new(Mutex::new(cx.waker().clone()));
                 this.waker = Some(Arc::clone(&waker));
-                let callback = Box::new(move |_| lock(&waker).wake_by_ref());
-                this.promise.vat.when((), &this.promise.cell, callback);
+                this.promise.vat.when((), &this.promise.cell, Callback::Wake(waker));
             }
         }
         Poll::Pending

@@ -104,6 +104,36 @@ impl<'a> Cursor<'a> {
         self.bytes.get(from..to).unwrap_or_default()
     }
 
+    /// Reads `expected` if it is next, whatever tokens it is made of.
+    pub(crate) fn eat(&mut self, expected: &[u8]) -> bool {
+        let found = self.bytes[self.at..].starts_with(expected);
+        if found {
+            self.at += expected.len();
+        }
+        found
+    }
+
+    /// Reads a short non-negative integer, if one is next: nearly every position is one.
+    pub(crate) fn eat_uint(&mut self) -> Option<u64> {
+        let mut value = 0_u64;
+        for (index, &byte) in self.bytes[self.at..].iter().take(19).enumerate() {
+            match byte {
+                b'0'..=b'9' if index < 18 => value = value * 10 + u64::from(byte - b'0'),
+                b'+' if index == 1 || (index > 1 && self.bytes[self.at] != b'0') => {
+                    self.at += index + 1;
+                    return Some(value);
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    /// Goes to an offset.
+    pub(crate) fn seek(&mut self, at: usize) {
+        self.at = at.min(self.bytes.len());
+    }
+
     /// The next byte, unread.
     pub fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()

@@ -13,6 +13,7 @@ mod writer;
 
 pub use cursor::{Cursor, Int, Token};
 pub use scan::scan;
+pub(crate) use scan::scan_records;
 pub use writer::Writer;
 
 /// Marks the place of a reference inside a [`Passable`](crate::Passable), where a descriptor will

@@ -53,6 +53,16 @@ impl<'a> Keys<'a> {
 /// assert_eq!(cursor.position(), 8);
 /// ```
 pub fn scan(cursor: &mut Cursor<'_>, limits: &Limits) -> Result<(), SyrupError> {
+    scan_records(cursor, limits, |_, _| Ok(()))
+}
+
+/// As [`scan`]; `record` is told of each record's offset and label on the way.
+pub(crate) fn scan_records(
+    cursor: &mut Cursor<'_>,
+    limits: &Limits,
+    mut record: impl FnMut(usize, &str) -> Result<(), SyrupError>,
+) -> Result<(), SyrupError> {
+    let mut record_at = 0;
     let mut open: Vec<Open<'_>> = Vec::new();
     let mut keys: Vec<&[u8]> = Vec::new();
     loop {
@@ -62,10 +72,11 @@ pub fn scan(cursor: &mut Cursor<'_>, limits: &Limits) -> Result<(), SyrupError> 
         let closing = matches!(token, Token::EndList | Token::EndDict | Token::EndRecord);
         match open.last_mut() {
             Some(Open::Record(label @ true)) => {
-                let Token::Symbol(_) = token else {
+                let Token::Symbol(name) = token else {
                     return malformed("a record's label must be a symbol");
                 };
                 *label = false;
+                record(record_at, name)?;
                 continue;
             }
             Some(Open::Dict(dict)) if !closing => {
@@ -87,7 +98,10 @@ pub fn scan(cursor: &mut Cursor<'_>, limits: &Limits) -> Result<(), SyrupError> 
         }
         match token {
             Token::List => open.push(Open::List),
-            Token::Record => open.push(Open::Record(true)),
+            Token::Record => {
+                record_at = at;
+                open.push(Open::Record(true));
+            }
             Token::Dict => open.push(Open::Dict(Keys {
                 expects_key: true,
                 previous: b"",

@@ -19,7 +19,7 @@ use crate::transport::Wire;
 use crate::vat::{Connection, Driver};
 
 /// Bytes read at once.
-const READ_SIZE: usize = 64 << 10;
+const READ_SIZE: usize = 256 << 10;
 /// Above so many bytes that the peer has not taken, nothing is read from it.
 const HIGH_WATER: usize = 1 << 20;
 /// How long releases may wait for traffic to ride along with.
