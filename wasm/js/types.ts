@@ -31,7 +31,7 @@ export type Arrived<T> =
 export type Argument<T> =
   | T
   | AnyRemotePromise<T>
-  | (IsReference<T> extends true ? RemoteReference<T> : never)
+  | (IsReference<T> extends true ? ReferenceTo<T> : never)
   | (T extends RemoteReference<infer U> ? U : never)
   | (IsReference<T> extends true ? never : T extends readonly unknown[] | Uint8Array ? never
     : T extends object ? { [K in keyof T]: Argument<T[K]> } : never);
@@ -98,11 +98,14 @@ export type RemotePromise<T> = AnyRemotePromise<Inner<T>> & Calls<Inner<T>>;
  * console.log(await builder.getBuild(-1).getResults());
  * ```
  */
-export type RemoteReference<T> = Calls<T> & {
+export type RemoteReference<T> = Calls<T> & ReferenceTo<T>;
+
+/** The part of a reference that does not depend on what it is to. */
+export interface ReferenceTo<T> {
   readonly [referred]: T;
   /** Gives the object back to its owner, now rather than when the collector finds it. */
   [Symbol.dispose](): void;
-};
+}
 
 /** Something that a message can be sent to. */
 export type Target<T> = AnyRemotePromise<T> | RemoteReference<T> | (T & (Referenceable | AnyFunction));
