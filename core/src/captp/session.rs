@@ -355,10 +355,7 @@ impl<P: Payload> Session<P> {
                     && let Some(Export::Resolver(_) | Export::Spent) =
                         self.exports.get_mut(position)
                 {
-                    if count != 1 {
-                        return protocol("a resolver takes one value");
-                    }
-                    return self.handle_resolution(position, selector, args);
+                    return self.handle_resolution(position, selector, args, count);
                 }
                 self.stats.calls_received += 1;
                 if let Some(number) = answer {
@@ -422,6 +419,7 @@ impl<P: Payload> Session<P> {
         position: u64,
         selector: Option<&str>,
         value: Args<'a>,
+        count: usize,
     ) -> Result<Incoming<'a, P>, CloseReason> {
         let broken = match selector {
             Some("fulfill") => false,
@@ -432,6 +430,9 @@ impl<P: Payload> Session<P> {
                 ));
             }
         };
+        if count != 1 {
+            return Err(CloseReason::Protocol("a resolver takes one value".to_owned()));
+        }
         // The first resolution wins; another one is ignored.
         let Some(entry) = self.exports.get_mut(position) else { return Ok(self.ignore(&value)) };
         let Export::Resolver(number) = *entry else { return Ok(self.ignore(&value)) };

@@ -169,7 +169,7 @@ fn misuse(args: &str) -> String {
 
 #[test]
 fn a_resolver_is_not_to_be_called_by_any_other_name() {
-    for args in ["[]", "[1+]", "[7\"fulfill1+]", "[7'Fulfill1+]", "[4'peek]"] {
+    for args in ["[1+]", "[7\"fulfill]", "[7'Fulfill1+]", "[4'peek1+]"] {
         let reason = misuse(args);
         assert!(
             reason.contains("fulfill and break only"),
@@ -180,7 +180,13 @@ fn a_resolver_is_not_to_be_called_by_any_other_name() {
 
 #[test]
 fn a_resolver_takes_exactly_one_value() {
-    for args in ["[7'fulfill]", "[5'break]", "[7'fulfill1+2+]"] {
+    for args in [
+        "[]",
+        "[7'fulfill]",
+        "[5'break]",
+        "[7'fulfill1+2+]",
+        "[7'fulfill5'break1+]",
+    ] {
         let reason = misuse(args);
         assert!(reason.contains("takes one value"), "{args}: {reason}");
     }

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::super::keys::{read_signature, write_signature};
-use super::super::op::{Op, parse};
+use super::super::op::parse;
 use super::super::{Desc, Framing, Keys, Profile, PublicKey, Target};
 use super::{Call, End, Event, Pair, config, location, text};
 use crate::syrup::tests::tree::unhex;
@@ -214,48 +214,45 @@ fn dialects_of_one_operation_mean_the_same() {
     );
 }
 
+/// The call that a message asks an open session for.
+fn call(message: &[u8]) -> Call {
+    let mut pair = Pair::open(Profile::MAROTTE);
+    pair.a.receive(message).unwrap();
+    pair.a.take_call()
+}
+
 #[test]
 fn a_fetch_is_read_in_all_its_parts() {
-    let message = op("deliver_fetch");
-    let limits = Limits::default();
-    let Op::Deliver {
-        to,
-        selector,
-        args,
-        descs,
-        answer,
-        resolver,
-    } = parse(&mut Cursor::new(&message), &limits).unwrap()
-    else {
-        panic!("not a delivery")
-    };
-    assert_eq!((to, selector), (Target::Export(0), Some("fetch")));
-    assert_eq!(text(args), "32:JadQ0++RzsD4M+40uLxTWVaVqM10DcBJ");
-    assert_eq!(descs, []);
-    assert_eq!((answer, resolver), (Some(3), Some(Desc::ImportObject(5))));
+    let call = call(&op("deliver_fetch"));
+    assert_eq!(call.to, Target::Export(0));
+    assert_eq!(call.selector.as_deref(), Some("fetch"));
+    assert_eq!(text(&call.args), "32:JadQ0++RzsD4M+40uLxTWVaVqM10DcBJ");
+    assert_eq!(call.descs, []);
+    assert_eq!((call.answer, call.resolver), (Some(3), Some(5)));
 }
 
 #[test]
 fn descriptors_are_found_in_order_at_any_depth() {
-    let message = b"<15'op:deliver-only<11'desc:answer4+>[<18'desc:import-object1+>[{1\"k<19'desc:import-promise2+>}8\"<fake>&&]<3'foo<11'desc:export3+>><11'desc:answer4+>]>";
-    let limits = Limits::default();
-    let Op::Deliver {
-        to,
-        selector,
-        descs,
-        ..
-    } = parse(&mut Cursor::new(message), &limits).unwrap()
-    else {
-        panic!("not a delivery")
-    };
-    assert_eq!((to, selector), (Target::Answer(4), None));
+    let call = call(
+        b"<15'op:deliver-only<11'desc:answer4+>[<18'desc:import-object1+>[{1\"k<19'desc:import-promise2+>}\
+        8\"<fake>&&]<3'foo<11'desc:export3+>><11'desc:answer4+>]>",
+    );
+    assert_eq!((call.to, call.selector), (Target::Answer(4), None));
     let expected = [
         Desc::ImportObject(1),
         Desc::ImportPromise(2),
         Desc::Export(3),
         Desc::Answer(4),
     ];
-    assert_eq!(descs, expected);
+    assert_eq!(call.descs, expected);
+}
+
+#[test]
+fn records_whose_labels_only_begin_like_a_descriptors_are_none() {
+    let call = call(
+        b"<15'op:deliver-only<11'desc:export0+>[<12'desc:exports1+><10'desc:error1\"x><11'desc:tagged1'a1+>]>",
+    );
+    assert_eq!(call.descs, []);
 }
 
 // Operations, written.
