@@ -421,6 +421,9 @@ impl<P: Payload> Session<P> {
         value: Args<'a>,
         count: usize,
     ) -> Result<Incoming<'a, P>, CloseReason> {
+        if count != 1 {
+            return Err(CloseReason::Protocol("a resolver takes one value".to_owned()));
+        }
         let broken = match selector {
             Some("fulfill") => false,
             Some("break") => true,
@@ -430,9 +433,6 @@ impl<P: Payload> Session<P> {
                 ));
             }
         };
-        if count != 1 {
-            return Err(CloseReason::Protocol("a resolver takes one value".to_owned()));
-        }
         // The first resolution wins; another one is ignored.
         let Some(entry) = self.exports.get_mut(position) else { return Ok(self.ignore(&value)) };
         let Export::Resolver(number) = *entry else { return Ok(self.ignore(&value)) };
