@@ -230,7 +230,7 @@ export class Tub implements Origin {
     const connection = this.connectionTo(`${designator}.${transport}`, hints);
     const start = tape.begin();
     tape.putBytes(Uint8Array.from(swiss, (char) => char.charCodeAt(0)));
-    const handle = wasm.fetch(this.number, connection.number, start, tape.end(start)) >>> 0;
+    const handle = wasm.fetch_registered(this.number, connection.number, start, tape.end(start)) >>> 0;
     return new RemotePromiseState(this, handle).proxy as RemotePromise<T>;
   }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use marotte::captp::{CloseReason, Config, Keys, Profile};
 use marotte::host::{Message, Outcome, Ref, Reply};
 use marotte::promise::Cell;
-use marotte::vat::{Connection, Vat};
+use marotte::vat::Vat;
 use marotte::{Host, Limits, Location, SturdyRef};
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -298,9 +298,10 @@ pub fn connect(number: u32, start: u32, len: u32, now_ms: f64) -> u32 {
     state::add_connection(|driver| tub.vat.connect(config, driver))
 }
 
-/// The promise for what the peer registered. Tape: the swiss number.
+/// The promise for what the peer registered. Tape: the swiss number. (Not `fetch`: the generated
+/// module needs the platform's function of that name.)
 #[wasm_bindgen]
-pub fn fetch(number: u32, connection: u32, start: u32, len: u32) -> u32 {
+pub fn fetch_registered(number: u32, connection: u32, start: u32, len: u32) -> u32 {
     let (Some(tub), Some(connection)) = (state::tub(number), state::connection(connection)) else {
         return NOTHING;
     };
@@ -567,11 +568,4 @@ pub fn events_address() -> u32 {
 #[wasm_bindgen]
 pub fn events_clear() {
     state::clear_events();
-}
-
-/// True if the connection is past its handshake; used by tests of the handshake's deadline.
-#[wasm_bindgen]
-pub fn is_open(connection: u32) -> bool {
-    state::connection(connection)
-        .is_some_and(|connection: Arc<Connection<JsHost>>| connection.is_open())
 }
