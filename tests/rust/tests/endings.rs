@@ -1,5 +1,7 @@
 //! How sessions end, who notices, and who does not.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::sync::{Arc, Mutex};
 
 use marotte::captp::{CloseReason, Profile};

@@ -1,5 +1,7 @@
 //! After any amount of traffic, what is held for it is nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::sync::{Arc, Mutex};
 
 use marotte::captp::Profile;

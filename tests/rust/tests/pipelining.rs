@@ -1,5 +1,7 @@
 //! Calls on promises: one round trip, in order, with references and promises both ways.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::sync::{Arc, Mutex};
 
 use marotte::captp::Profile;

@@ -1,5 +1,7 @@
 //! Random histories of two vats, honest and not.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::sync::{Arc, Mutex};
 
 use marotte::captp::Profile;
