@@ -69,29 +69,26 @@ async def client(port, pid, seconds, workloads):
     for workload in workloads:
         tub, bench = await connect(port)
 
-        async def null():
-            await bench.null()
+        def echo(bench=bench):
+            return bench.echo(big)
 
-        async def echo():
-            await bench.echo(big)
-
-        async def burst(count):
+        async def burst(count, bench=bench):
             for promise in [bench.null() for _ in range(count)]:
                 await promise
 
-        async def chain():
+        async def chain(bench=bench):
             at = bench
             for step in range(3):
                 at = await at.next(step)
             await at.val()
 
-        async def pipelined():
-            await bench.next(0).next(1).next(2).val()
+        def pipelined(bench=bench):
+            return bench.next(0).next(1).next(2).val()
 
         if workload == "seq":
-            await meter.sequential(workload, null)
+            await meter.sequential(workload, lambda bench=bench: bench.null())
         elif workload == "win64":
-            await meter.window(workload, 64, null)
+            await meter.window(workload, 64, lambda bench=bench: bench.null())
         elif workload == "burst1000":
             await meter.burst(workload, 1000, burst)
         elif workload == "echo64k":

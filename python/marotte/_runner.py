@@ -80,6 +80,8 @@ async def settle_with(awaitable, settle):
 class AsyncioRunner:
     """asyncio and uvloop."""
 
+    wraps_deferreds = False
+
     def __init__(self, loop):
         self.loop = loop
         self.add_reader = loop.add_reader
@@ -89,6 +91,9 @@ class AsyncioRunner:
         self.call_soon = loop.call_soon
         self.call_later = loop.call_later
         self.create_future = loop.create_future
+        # C functions, called for every coroutine: no frame of ours between.
+        self.enter = functools.partial(asyncio.tasks._enter_task, loop)
+        self.leave = functools.partial(asyncio.tasks._leave_task, loop)
         # Tasks are referenced weakly by asyncio: somebody has to hold them.
         self._tasks = set()
         self._lookups = set()
@@ -115,12 +120,6 @@ class AsyncioRunner:
                 resolved([address[:2] for *_, address in found])
 
         self._hold(self.loop.create_task(look_up()))
-
-    def enter(self, task):
-        asyncio.tasks._enter_task(self.loop, task)
-
-    def leave(self, task):
-        asyncio.tasks._leave_task(self.loop, task)
 
     def resume(self, coroutine, waiting_for, settle):
         rest = settle_with(continue_from(coroutine, waiting_for), settle)
@@ -194,6 +193,8 @@ class BlockingFuture:
 
 class BlockingRunner:
     """No loop: everything happens while somebody waits."""
+
+    wraps_deferreds = False
 
     def __init__(self):
         self._selector = selectors.DefaultSelector()

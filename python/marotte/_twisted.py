@@ -61,6 +61,8 @@ class DeferredFuture:
 class TwistedRunner:
     """Twisted's reactor."""
 
+    wraps_deferreds = True
+
     def __init__(self):
         self._descriptors = {}
 

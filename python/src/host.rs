@@ -46,6 +46,10 @@ pub(crate) struct Home {
     /// `runner.call_soon`, and the function that runs this vat's turns.
     call_soon: PyOnceLock<Py<PyAny>>,
     run_turns: PyOnceLock<Py<PyAny>>,
+    /// `runner.create_future`, and whether what it gives is a wrapper around a Deferred.
+    create_future: PyOnceLock<(Py<PyAny>, bool)>,
+    /// `runner.enter` and `runner.leave`.
+    steps: PyOnceLock<(Py<PyAny>, Py<PyAny>)>,
 }
 
 impl Home {
@@ -55,6 +59,8 @@ impl Home {
             thread: OnceLock::new(),
             call_soon: PyOnceLock::new(),
             run_turns: PyOnceLock::new(),
+            create_future: PyOnceLock::new(),
+            steps: PyOnceLock::new(),
         }
     }
 
@@ -77,6 +83,24 @@ impl Home {
 
     pub(crate) fn set_run_turns(&self, py: Python<'_>, function: Py<PyAny>) {
         let _ = self.run_turns.set(py, function);
+    }
+
+    /// A new future of the event loop, and whether it wraps a Deferred.
+    pub(crate) fn create_future<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, bool)> {
+        let (create, wraps) = self.create_future.get_or_try_init(py, || -> PyResult<_> {
+            let runner = self.runner(py)?;
+            let wraps = runner.getattr("wraps_deferreds")?.is_truthy()?;
+            Ok((runner.getattr("create_future")?.unbind(), wraps))
+        })?;
+        Ok((create.bind(py).call0()?, *wraps))
+    }
+
+    /// The functions to call around the first step of a coroutine.
+    pub(crate) fn steps(&self, py: Python<'_>) -> PyResult<&(Py<PyAny>, Py<PyAny>)> {
+        self.steps.get_or_try_init(py, || {
+            let runner = self.runner(py)?;
+            Ok((runner.getattr("enter")?.unbind(), runner.getattr("leave")?.unbind()))
+        })
     }
 
     /// Calls `function()` soon on the vat's thread; any thread may ask.

@@ -97,12 +97,11 @@ fn run_coroutine(
     vat: &Arc<PyVat>,
     coroutine: Bound<'_, PyAny>,
 ) -> PyResult<Reply<PyHost>> {
-    let runner = vat.home().runner(py)?;
-    let first = EagerTask::step(py, runner, &coroutine);
+    let first = EagerTask::step(py, vat.home(), &coroutine);
     match first {
         Ok((task, waiting_for)) => {
             let (promise, settle) = promise_and_settler(py, vat)?;
-            let resume = runner.call_method1(
+            let resume = vat.home().runner(py)?.call_method1(
                 intern!(py, "resume"),
                 (&coroutine, waiting_for, settle),
             )?;

@@ -78,13 +78,10 @@ impl Promise {
     fn _when<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let this = slf.get();
-        let future = this.vat.home().runner(py)?.call_method0(intern!(py, "create_future"))?;
+        let (future, wraps_deferred) = this.vat.home().create_future(py)?;
         this.vat.when(py, slf.as_unbound(), Callback::Future(future.clone().unbind()));
         // Twisted's waiters wrap a Deferred; asyncio's are the future itself.
-        match future.getattr_opt(intern!(py, "deferred"))? {
-            Some(deferred) => Ok(deferred),
-            None => Ok(future),
-        }
+        if wraps_deferred { future.getattr(intern!(py, "deferred")) } else { Ok(future) }
     }
 
     /// Waits for the value, for programs without an event loop. ``timeout`` is in seconds.

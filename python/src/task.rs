@@ -11,6 +11,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 
+use crate::host::Home;
+
 /// Stands in for the task of a coroutine that may not need one.
 #[pyclass(frozen, weakref)]
 pub(crate) struct EagerTask {
@@ -26,16 +28,17 @@ impl EagerTask {
     /// `StopIteration` with the result if the coroutine ended, or what it raised.
     pub(crate) fn step<'py>(
         py: Python<'py>,
-        runner: &Bound<'py, PyAny>,
+        home: &Home,
         coroutine: &Bound<'py, PyAny>,
     ) -> PyResult<(Bound<'py, Self>, Bound<'py, PyAny>)> {
         let task = Bound::new(
             py,
             Self { real: PyOnceLock::new(), cancelled: PyOnceLock::new() },
         )?;
-        runner.call_method1(intern!(py, "enter"), (&task,))?;
+        let (enter, leave) = home.steps(py)?;
+        enter.bind(py).call1((&task,))?;
         let stepped = coroutine.call_method1(intern!(py, "send"), (py.None(),));
-        runner.call_method1(intern!(py, "leave"), (&task,))?;
+        leave.bind(py).call1((&task,))?;
         stepped.map(|waiting_for| (task, waiting_for))
     }
 
