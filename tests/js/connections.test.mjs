@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
 import { DisconnectedError, Referenceable, Tub } from "../../wasm/dist/node.js";
-import { WebSocket, WebSocketServer, failure, pair, sleep, until } from "./support.mjs";
+import { WebSocket, WebSocketServer, failure, gc, pair, sleep, until } from "./support.mjs";
 
 class Server extends Referenceable {
   calls = 0;
@@ -96,6 +96,26 @@ test("closing the tub breaks its own calls", async (t) => {
   const error = await closed;
   assert.ok(error instanceof DisconnectedError);
   assert.match(error.message, /the session was closed here: the tub was closed/);
+  // What is still held says so, too, at every use.
+  for (const promise of [remote.echo(1), remote.make().echo(2), (await remote).echo(Promise.resolve(3)), waiting.echo(4)]) {
+    assert.ok((await failure(promise)) instanceof DisconnectedError);
+  }
+  await client.close();
+});
+
+test("tubs that are closed and forgotten are collected", async (t) => {
+  const { uri } = await pair(t, new Server());
+  let collected = 0;
+  const registry = new FinalizationRegistry(() => collected++);
+  for (let i = 0; i < 20; i++) {
+    const tub = new Tub();
+    registry.register(tub, 0);
+    await tub.getReference(uri).make();
+    await tub.close();
+  }
+  await until(() => collected >= 18, gc);
+  const tub = clientTub(t);
+  assert.equal(await tub.getReference(uri).echo(1), 1);
 });
 
 test("a peer that is not there is named", async (t) => {

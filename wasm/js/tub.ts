@@ -78,7 +78,12 @@ export interface Stats {
 /** Bytes by which a WebSocket message, which may hold many CapTP messages, may be longer than one of them. */
 const SLACK = 16 << 20;
 
-const tubs: (Tub | undefined)[] = [];
+/** The tubs by number, for calls from WebAssembly; a closed one as long as anybody holds a reference of its. */
+const tubs: (Tub | WeakRef<Tub> | undefined)[] = [];
+const collected = new FinalizationRegistry((number: number) => {
+  tubs[number] = undefined;
+  wasm.tub_drop(number);
+});
 const utf8 = new TextEncoder();
 
 /**
@@ -136,7 +141,8 @@ export class Tub implements Origin {
 
   /** @internal */
   static numbered(number: number): Tub | undefined {
-    return tubs[number];
+    const tub = tubs[number];
+    return tub instanceof WeakRef ? tub.deref() : tub;
   }
 
   /** @internal */
@@ -255,13 +261,8 @@ export class Tub implements Origin {
     if (this.isClosed) return Promise.resolve();
     this.isClosed = true;
     for (const connection of this.connections) connection.abort("the tub was closed");
-    // Promises that the closing broke are settled in turns to come.
-    platform.later(() => {
-      this.runTurns();
-      if (this.willRun) return;
-      tubs[this.number] = undefined;
-      wasm.tub_drop(this.number);
-    });
+    tubs[this.number] = new WeakRef(this);
+    collected.register(this, this.number);
     return this.listener?.close() ?? Promise.resolve();
   }
 

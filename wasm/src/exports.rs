@@ -20,6 +20,9 @@ const NOTHING: u32 = u32::MAX;
 /// A buffer above this size is given back after use.
 const KEEP: usize = 1 << 20;
 
+/// As that, for the buffer that each connection keeps for itself.
+const KEEP_UNSENT: usize = 4 << 10;
+
 /// What [`receive`] returns: more turns wait.
 const MORE: u32 = 1;
 /// What [`receive`] returns: the connection has ended.
@@ -344,7 +347,7 @@ pub fn flush(connection: u32) -> u32 {
     };
     FLUSHED.with_borrow_mut(|flushed| {
         let mut spare = std::mem::take(&mut flushed.0);
-        if spare.capacity() > KEEP {
+        if spare.capacity() > KEEP_UNSENT {
             spare = Vec::new();
         }
         *flushed = connection.take_output(spare);
