@@ -255,6 +255,22 @@ fn an_answer_number_is_not_used_again_before_the_peer_was_told() {
 }
 
 #[test]
+fn a_used_resolver_does_not_answer_a_later_question_of_the_same_number() {
+    let mut pair = open();
+    let first = pair.a.call(Target::Export(0), "m", b"", "first");
+    pair.run();
+    let resolver = pair.b.take_call().resolver.unwrap();
+    let resolve = format!("<10'op:deliver<11'desc:export{resolver}+>[7'fulfillt]ff>");
+    pair.a.receive(resolve.as_bytes()).unwrap();
+    pair.a.take_events();
+    pair.a.session.collect();
+    let second = pair.a.call(Target::Export(0), "m", b"", "second");
+    assert_eq!(second, first);
+    pair.a.receive(resolve.as_bytes()).unwrap();
+    assert_eq!(pair.a.take_events(), []);
+}
+
+#[test]
 fn an_answer_given_back_is_handed_to_the_owner_to_drop() {
     let mut pair = open();
     pair.b.session.answers().keep(4, "answer".to_owned());
