@@ -36,6 +36,9 @@ enum Step<'a, H: Host> {
         value: &'a [u8],
         found: Vec<Found<H>>,
     },
+    /// Our question was answered with something that the peer has no right to. It has left its
+    /// table, so the end of the session does not find it.
+    Orphaned { question: H::Promise, reason: CloseReason },
     Listen { to: Destination<H>, resolver: u64 },
 }
 
@@ -66,7 +69,7 @@ impl<H: Host> Connection<H> {
             return Err(CloseReason::Local("the vat is gone".to_owned()));
         };
         let (step, used) = self.with_session(|session| self.digest(cx, session, bytes))?;
-        self.act(cx, &vat, step);
+        self.act(cx, &vat, step)?;
         Ok(used)
     }
 
@@ -92,12 +95,12 @@ impl<H: Host> Connection<H> {
                     resolver: call.resolver,
                 }
             }
-            Incoming::Settled { question, broken, value } => Step::Settled {
-                found: self.look_up_all(cx, session, &value)?,
-                question,
-                broken,
-                value: value.bytes,
-            },
+            Incoming::Settled { question, broken, value } => {
+                match self.look_up_all(cx, session, &value) {
+                    Ok(found) => Step::Settled { question, broken, value: value.bytes, found },
+                    Err(reason) => Step::Orphaned { question, reason },
+                }
+            }
             Incoming::Listen { to, resolver } => {
                 check_limits(session)?;
                 Step::Listen { to: destination(cx, session, to)?, resolver }
@@ -120,9 +123,19 @@ impl<H: Host> Connection<H> {
     }
 
     /// The part outside of the lock: the host runs.
-    fn act(self: &Arc<Self>, cx: H::Cx<'_>, vat: &Arc<Vat<H>>, step: Step<'_, H>) {
+    fn act(
+        self: &Arc<Self>,
+        cx: H::Cx<'_>,
+        vat: &Arc<Vat<H>>,
+        step: Step<'_, H>,
+    ) -> Result<(), CloseReason> {
         match step {
             Step::Nothing | Step::Dropped(_) => {}
+            Step::Orphaned { question, reason } => {
+                self.close(cx, reason.clone());
+                vat.settle(cx, question, Outcome::Broken(H::failure(cx, self.gone())));
+                return Err(reason);
+            }
             Step::Deliver { to, selector, args, found, answer, resolver } => {
                 let refs = self.realise(cx, vat, found);
                 let message = Message { selector, args: View { bytes: args, refs: &refs } };
@@ -155,6 +168,7 @@ impl<H: Host> Connection<H> {
                 self.answer(cx, vat, None, Some(resolver), reply);
             }
         }
+        Ok(())
     }
 
     /// Gives the peer the result of its call.
