@@ -309,7 +309,9 @@ class BlockingRunner:
             waker.setblocking(False)
             wakee.setblocking(False)
             self.add_reader(wakee.fileno(), functools.partial(drain, wakee))
-        self._run_soon()
+        # What ran may be what is waited for.
+        if self._run_soon():
+            timeout = 0
         if self._timers:
             due = max(0.0, self._timers[0][0] - time.monotonic())
             timeout = due if timeout is None else min(due, timeout)
@@ -327,8 +329,10 @@ class BlockingRunner:
         self._run_soon()
 
     def _run_soon(self):
-        for _ in range(len(self._soon)):
+        count = len(self._soon)
+        for _ in range(count):
             self._call(self._soon.popleft())
+        return count > 0
 
     def _call(self, function):
         try:

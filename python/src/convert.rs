@@ -13,6 +13,7 @@ use pyo3::types::{
     PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple,
 };
 
+use crate::bigint;
 use crate::errors::{RemoteError, describe};
 use crate::host::{PyHost, PyVat, unwrap_reference};
 use crate::promise::{Promise, RemoteReference};
@@ -160,11 +161,7 @@ fn emit_int(out: &mut PyBuilder, int: &Bound<'_, PyInt>) -> Result<(), Refused> 
         out.int(i128::from(small));
         return Ok(());
     }
-    // int() drops what a subclass may do to str().
-    let decimal = PyInt::type_object(int.py())
-        .call_method1("__repr__", (int,))
-        .map_err(|error| Refused::new(format!("int ({error})")))?;
-    match decimal.extract::<String>() {
+    match bigint::to_decimal(int) {
         Ok(decimal) if out.integer(&decimal) => Ok(()),
         _ => Err(refused(int)),
     }
@@ -286,8 +283,7 @@ fn accept_int<'py>(py: Python<'py>, int: Int<'_>) -> PyResult<Bound<'py, PyAny>>
     if let Some(small) = int.to_i64() {
         return Ok(small.into_pyobject(py)?.into_any());
     }
-    let sign = if int.negative { "-" } else { "" };
-    PyInt::type_object(py).call1((format!("{sign}{}", int.digits),))
+    bigint::from_decimal(py, int.negative, int.digits)
 }
 
 fn unreadable(error: ReadError) -> PyErr {

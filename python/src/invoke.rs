@@ -13,7 +13,7 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyT
 use crate::convert;
 use crate::errors::{RemoteError, log_exception};
 use crate::host::{Callback, Failure, PyHost, PyVat, remote_name};
-use crate::promise::Promise;
+use crate::promise::{Promise, RemoteReference};
 use crate::task::EagerTask;
 use crate::values::{Referenceable, coroutine_type, function_type, method_type};
 
@@ -70,8 +70,10 @@ fn reply(py: Python<'_>, vat: &Arc<PyVat>, result: Bound<'_, PyAny>) -> PyResult
     if result.get_type().is(coroutine_type(py)?) {
         return run_coroutine(py, vat, result);
     }
-    // A Deferred, a future, or anything else that can be waited for.
+    // A Deferred, a future, or anything else that can be waited for. Remote references have
+    // whatever method one asks for.
     if !result.is_instance_of::<Referenceable>()
+        && !result.is_exact_instance_of::<RemoteReference>()
         && (result.hasattr(intern!(py, "addCallbacks"))? || result.hasattr(intern!(py, "__await__"))?)
     {
         return wait_for(py, vat, &result);

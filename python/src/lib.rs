@@ -1,6 +1,7 @@
 //! The Python extension module `marotte._core`. Each file converts and delegates; the algorithms
 //! are in the core crate.
 
+mod bigint;
 mod convert;
 mod errors;
 mod host;

@@ -91,7 +91,13 @@ impl<H: Host> Vat<H> {
                 Hop::Ref(Ref::Promise(promise)) => {
                     // Owned before the borrow, because duplicating references needs the host; it
                     // costs a copy only where a message may have to wait.
-                    let hop = H::with_cell(cx, &promise, |cell| next_hop(cx, cell));
+                    let hop = H::with_cell(cx, &promise, |cell| {
+                        if result.is_some() {
+                            // Its failure will be the result's, and be seen there.
+                            cell.mark_handled();
+                        }
+                        next_hop(cx, cell)
+                    });
                     match hop {
                         Hop::Waits => {
                             let waiting = Reaction::Message(message.to_owned(cx), result.take());
