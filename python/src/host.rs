@@ -7,7 +7,7 @@ use marotte::Error;
 use marotte::host::{Host, Message, Outcome, Ref, Reply};
 use marotte::passable::{Item, View};
 use marotte::promise::Cell;
-use marotte::vat::Vat;
+use marotte::vat::{Connection, Vat};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -15,6 +15,7 @@ use pyo3::types::PyString;
 
 use crate::convert::{self, PyBuilder};
 use crate::errors::{self, RemoteError};
+use crate::idle::IdleTimer;
 use crate::invoke;
 use crate::promise::{Promise, RemoteReference};
 use crate::values::Referenceable;
@@ -50,6 +51,7 @@ pub(crate) struct Home {
     create_future: PyOnceLock<(Py<PyAny>, bool)>,
     /// `runner.enter` and `runner.leave`.
     steps: PyOnceLock<(Py<PyAny>, Py<PyAny>)>,
+    idle: PyOnceLock<Py<IdleTimer>>,
 }
 
 impl Home {
@@ -61,6 +63,7 @@ impl Home {
             run_turns: PyOnceLock::new(),
             create_future: PyOnceLock::new(),
             steps: PyOnceLock::new(),
+            idle: PyOnceLock::new(),
         }
     }
 
@@ -95,6 +98,30 @@ impl Home {
         Ok((create.bind(py).call0()?, *wraps))
     }
 
+    /// Lets a connection tell its peer before long what is held no more. On the vat's thread only.
+    pub(crate) fn collect_later(
+        &self,
+        py: Python<'_>,
+        connection: &Arc<Connection<PyHost>>,
+    ) -> PyResult<()> {
+        let idle = self.idle.get_or_try_init(py, || Py::new(py, IdleTimer::new()))?;
+        IdleTimer::collect_later(idle.bind(py), self, connection)
+    }
+
+    /// Leaves nothing of this vat on the event loop.
+    pub(crate) fn close(&self, py: Python<'_>) -> PyResult<()> {
+        if let Some(idle) = self.idle.get(py) {
+            idle.get().close(py, self)?;
+        }
+        self.runner(py)?.call_method0(intern!(py, "closing"))?;
+        Ok(())
+    }
+
+    /// True on the thread of the vat's event loop.
+    pub(crate) fn is_own_thread(&self) -> bool {
+        self.thread.get() == Some(&std::thread::current().id())
+    }
+
     /// The functions to call around the first step of a coroutine.
     pub(crate) fn steps(&self, py: Python<'_>) -> PyResult<&(Py<PyAny>, Py<PyAny>)> {
         self.steps.get_or_try_init(py, || {
@@ -106,7 +133,7 @@ impl Home {
     /// Calls `function()` soon on the vat's thread; any thread may ask.
     pub(crate) fn call_soon(&self, py: Python<'_>, function: &Py<PyAny>) -> PyResult<()> {
         let runner = self.runner(py)?;
-        if self.thread.get() == Some(&std::thread::current().id()) {
+        if self.is_own_thread() {
             let call_soon = self.call_soon.get_or_try_init(py, || {
                 runner.getattr(intern!(py, "call_soon")).map(Bound::unbind)
             })?;
@@ -128,7 +155,7 @@ impl Home {
         function: &Bound<'_, PyAny>,
     ) -> PyResult<Py<PyAny>> {
         let runner = self.runner(py)?;
-        let method = if self.thread.get() == Some(&std::thread::current().id()) {
+        let method = if self.is_own_thread() {
             intern!(py, "call_later")
         } else {
             intern!(py, "call_later_threadsafe")

@@ -5,6 +5,7 @@ mod bigint;
 mod convert;
 mod errors;
 mod host;
+mod idle;
 mod invoke;
 mod promise;
 mod socket;

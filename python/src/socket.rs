@@ -27,8 +27,6 @@ const HIGH_WATER: usize = 1 << 20;
 const READS_PER_EVENT: usize = 16;
 /// Turns run after one read.
 const TURN_BUDGET: usize = 1024;
-/// Seconds that releases may wait for traffic to ride along with.
-const COLLECT_DELAY: f64 = 0.1;
 
 thread_local! {
     /// The read buffer, shared by every connection of this thread: an idle one costs nothing.
@@ -67,9 +65,11 @@ impl LoopDriver {
 
     fn try_idle(&self, py: Python<'_>) -> PyResult<()> {
         let Some(socket) = self.socket(py) else { return Ok(()) };
-        let collect = socket.bind(py).getattr(intern!(py, "collect"))?;
-        self.vat.home().call_later(py, COLLECT_DELAY, &collect)?;
-        Ok(())
+        let home = self.vat.home();
+        if home.is_own_thread() {
+            return home.collect_later(py, &socket.get().connection);
+        }
+        home.call_soon(py, &socket.bind(py).getattr(intern!(py, "collect_later"))?.unbind())
     }
 }
 
@@ -442,10 +442,9 @@ impl Socket {
         Ok(())
     }
 
-    /// Tells the peer what is held no more.
-    fn collect(slf: &Bound<'_, Self>) -> PyResult<()> {
-        slf.get().connection.collect();
-        Ok(())
+    /// Tells the peer before long what is held no more.
+    fn collect_later(&self, py: Python<'_>) -> PyResult<()> {
+        self.vat.home().collect_later(py, &self.connection)
     }
 
     /// The time for the peer's hello is over.

@@ -206,9 +206,7 @@ impl Tub {
         for connection in self.shared.vat.connections() {
             connection.close(py, CloseReason::Local("the tub was closed".to_owned()));
         }
-        let runner = self.shared.vat.home().runner(py)?;
-        runner.call_method0(intern!(py, "closing"))?;
-        Ok(())
+        self.shared.vat.home().close(py)
     }
 
     /// Serves for so many seconds, or until interrupted; for programs without an event loop.
