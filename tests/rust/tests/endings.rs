@@ -94,6 +94,17 @@ fn a_peer_that_breaks_the_protocol_is_told_and_both_sides_break_their_promises()
 }
 
 #[test]
+fn an_answer_that_names_what_was_never_given_breaks_its_own_promise_as_well() {
+    let (mut pair, promises) = waiting();
+    // The second call's resolver is at position 2.
+    let answer = "<10'op:deliver<11'desc:export2+>[7'fulfill<11'desc:export99+>]ff>";
+    pair.at_a
+        .feed(format!("{}:{answer}", answer.len()).as_bytes());
+    pair.a.run();
+    all_broken(&promises, "nothing is exported at position 99");
+}
+
+#[test]
 fn calls_after_the_end_break_at_once_with_the_reason() {
     let mut pair = Pair::new();
     pair.b.register("slow", slow(&pair.b));
