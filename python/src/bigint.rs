@@ -24,7 +24,11 @@ pub(crate) fn to_decimal(int: &Bound<'_, PyInt>) -> PyResult<String> {
         pieces.push(piece);
         rest = quotient;
     }
-    let mut decimal = if negative { "-".to_owned() } else { String::new() };
+    let mut decimal = if negative {
+        "-".to_owned()
+    } else {
+        String::new()
+    };
     decimal.push_str(rest.str()?.to_str()?);
     for piece in pieces.into_iter().rev() {
         let digits = piece.str()?;
@@ -45,12 +49,16 @@ pub(crate) fn from_decimal<'py>(
     if !rest.is_empty() {
         let modulus = power_of_ten(py, PIECE)?;
         for piece in rest.as_bytes().chunks(PIECE) {
-            int = int.mul(&modulus)?.add(read(&String::from_utf8_lossy(piece))?)?;
+            int = int
+                .mul(&modulus)?
+                .add(read(&String::from_utf8_lossy(piece))?)?;
         }
     }
     if negative { int.neg() } else { Ok(int) }
 }
 
 fn power_of_ten(py: Python<'_>, exponent: usize) -> PyResult<Bound<'_, PyAny>> {
-    PyInt::type_object(py).call1((10,))?.pow(exponent, py.None())
+    PyInt::type_object(py)
+        .call1((10,))?
+        .pow(exponent, py.None())
 }

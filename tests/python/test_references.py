@@ -118,7 +118,7 @@ async def test_callback_is_called(kind):
 
     callback = {
         "function": function,
-        "lambda": lambda n: counter.bump(n),  # noqa: PLW0108 - a lambda is what is tested
+        "lambda": lambda n: counter.bump(n),
         "method": counter.bump,
         "closure": lambda n, c=counter: c.bump(n),
     }[kind]
