@@ -46,7 +46,9 @@ impl Error {
     /// assert_eq!(marotte::Error::remote("no such builder").to_string(), "no such builder");
     /// ```
     pub fn remote(message: impl AsRef<str>) -> Self {
-        Self::Remote(RemoteError { message: message.as_ref().into() })
+        Self::Remote(RemoteError {
+            message: message.as_ref().into(),
+        })
     }
 
     /// Nothing answers to this selector.

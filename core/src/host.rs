@@ -169,7 +169,11 @@ impl<H: Host> Message<'_, H> {
             selector: self.selector.map(Into::into),
             args: Passable::from_parts(
                 self.args.bytes,
-                self.args.refs.iter().map(|reference| reference.dup(cx)).collect(),
+                self.args
+                    .refs
+                    .iter()
+                    .map(|reference| reference.dup(cx))
+                    .collect(),
             ),
         }
     }
@@ -186,7 +190,10 @@ pub struct OwnedMessage<H: Host> {
 impl<H: Host> OwnedMessage<H> {
     /// Borrows the message.
     pub fn view(&self) -> Message<'_, H> {
-        Message { selector: self.selector.as_deref(), args: self.args.view() }
+        Message {
+            selector: self.selector.as_deref(),
+            args: self.args.view(),
+        }
     }
 }
 

@@ -21,8 +21,8 @@ pub use error::{Error, RemoteError};
 pub use host::Host;
 pub use limits::Limits;
 pub use locator::{BadLocator, Location, SturdyRef};
-pub use native::{Promise, Reference, Referenceable, Symbol, Value};
 #[cfg(feature = "macros")]
 pub use marotte_macros::remote;
+pub use native::{Promise, Reference, Referenceable, Symbol, Value};
 #[cfg(feature = "tokio")]
 pub use transport::tokio::{Listener, Tub};

@@ -14,8 +14,23 @@ use crate::syrup::{Cursor, SyrupError, Token, Writer};
 
 /// What must be escaped in a designator, a hint's name or value.
 const ESCAPED: &AsciiSet = &CONTROLS
-    .add(b' ').add(b'"').add(b'#').add(b'%').add(b'&').add(b'+').add(b'<').add(b'=')
-    .add(b'>').add(b'?').add(b'`').add(b'{').add(b'}').add(b'@').add(b'\\').add(b'^').add(b'|');
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'&')
+    .add(b'+')
+    .add(b'<')
+    .add(b'=')
+    .add(b'>')
+    .add(b'?')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}')
+    .add(b'@')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'|');
 /// A designator may not hold a slash, either.
 const DESIGNATOR: &AsciiSet = &ESCAPED.add(b'/').add(b':');
 
@@ -96,7 +111,11 @@ impl Location {
         let Token::EndRecord = cursor.next()? else {
             return malformed("a location has too many fields");
         };
-        Ok(Self { transport: transport.to_owned(), designator: designator.to_owned(), hints })
+        Ok(Self {
+            transport: transport.to_owned(),
+            designator: designator.to_owned(),
+            hints,
+        })
     }
 
     fn write_uri(&self, f: &mut fmt::Formatter<'_>, swiss: Option<&[u8]>) -> fmt::Result {
@@ -161,12 +180,16 @@ impl FromStr for SturdyRef {
     type Err = BadLocator;
 
     fn from_str(text: &str) -> Result<Self, BadLocator> {
-        let rest = text.strip_prefix("ocapn://").ok_or(BadLocator("it must begin with ocapn://"))?;
+        let rest = text
+            .strip_prefix("ocapn://")
+            .ok_or(BadLocator("it must begin with ocapn://"))?;
         let (head, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = head
             .split_once('/')
             .ok_or(BadLocator("it names a peer but no object (/s/…)"))?;
-        let swiss = path.strip_prefix("s/").ok_or(BadLocator("the path must begin with /s/"))?;
+        let swiss = path
+            .strip_prefix("s/")
+            .ok_or(BadLocator("the path must begin with /s/"))?;
         let swiss = BASE64URL_NOPAD
             .decode(swiss.as_bytes())
             .map_err(|_| BadLocator("the swiss number must be base64url without padding"))?;
@@ -184,8 +207,9 @@ impl FromStr for SturdyRef {
         };
         let mut hints = BTreeMap::new();
         for hint in query.split('&').filter(|hint| !hint.is_empty()) {
-            let (name, value) =
-                hint.split_once('=').ok_or(BadLocator("a hint must be name=value"))?;
+            let (name, value) = hint
+                .split_once('=')
+                .ok_or(BadLocator("a hint must be name=value"))?;
             hints.insert(decode(name)?, decode(value)?);
         }
         let location = Location {

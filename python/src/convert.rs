@@ -16,8 +16,9 @@ use pyo3::types::{
 use crate::bigint;
 use crate::errors::{RemoteError, describe};
 use crate::host::{PyHost, PyVat, unwrap_reference};
+use crate::invoke::is_callable;
 use crate::promise::{Promise, RemoteReference};
-use crate::values::{Referenceable, function_type, method_type, symbol_type};
+use crate::values::{Referenceable, symbol_type};
 
 pub(crate) type PyBuilder = Builder<Ref<PyHost>>;
 
@@ -32,7 +33,10 @@ struct Refused {
 
 impl Refused {
     fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), path: Vec::new() }
+        Self {
+            what: what.into(),
+            path: Vec::new(),
+        }
     }
 
     fn at(mut self, step: String) -> Self {
@@ -42,7 +46,10 @@ impl Refused {
 
     fn locate(self, root: &str) -> Error {
         let steps: String = self.path.into_iter().rev().collect();
-        Error::NotPassable { path: format!("{root}{steps}"), what: self.what }
+        Error::NotPassable {
+            path: format!("{root}{steps}"),
+            what: self.what,
+        }
     }
 }
 
@@ -102,9 +109,7 @@ fn emit_other(out: &mut PyBuilder, value: &Bound<'_, PyAny>, depth: usize) -> Re
         }
     } else if let Ok(reference) = value.cast::<RemoteReference>() {
         out.reference(Ref::Far(Arc::clone(&reference.get().import)));
-    } else if value.is_instance_of::<Referenceable>() {
-        out.reference(Ref::Local(value.clone().unbind()));
-    } else if is_one_of(value, [function_type(py), method_type(py)]) {
+    } else if value.is_instance_of::<Referenceable>() || is_callable(value) {
         out.reference(Ref::Local(value.clone().unbind()));
     } else if symbol_type(py).is_ok_and(|symbol| value.is_instance(symbol).unwrap_or(false)) {
         let text = value.cast::<PyString>().map_err(|_| refused(value))?;
@@ -118,8 +123,15 @@ fn emit_other(out: &mut PyBuilder, value: &Bound<'_, PyAny>, depth: usize) -> Re
     } else if let Ok(bytes) = value.cast::<PyBytes>() {
         out.bytes(bytes.as_bytes());
     } else if value.is_instance_of::<PyByteArray>() || value.is_instance_of::<PyMemoryView>() {
-        let bytes = PyBytes::type_object(py).call1((value,)).map_err(|_| refused(value))?;
-        out.bytes(bytes.cast::<PyBytes>().map_err(|_| refused(value))?.as_bytes());
+        let bytes = PyBytes::type_object(py)
+            .call1((value,))
+            .map_err(|_| refused(value))?;
+        out.bytes(
+            bytes
+                .cast::<PyBytes>()
+                .map_err(|_| refused(value))?
+                .as_bytes(),
+        );
     } else if let Ok(list) = value.cast::<PyList>() {
         emit_items(out, list.iter(), depth)?;
     } else if let Ok(tuple) = value.cast::<PyTuple>() {
@@ -134,13 +146,6 @@ fn emit_other(out: &mut PyBuilder, value: &Bound<'_, PyAny>, depth: usize) -> Re
     Ok(())
 }
 
-fn is_one_of<const N: usize>(
-    value: &Bound<'_, PyAny>,
-    types: [PyResult<&Bound<'_, pyo3::types::PyType>>; N],
-) -> bool {
-    types.into_iter().flatten().any(|one| value.get_type().is(one))
-}
-
 fn refused(value: &Bound<'_, PyAny>) -> Refused {
     let kind = value.get_type();
     Refused::new(kind.name().map(|name| name.to_string()).unwrap_or_default())
@@ -151,7 +156,9 @@ fn emit_text(
     text: &Bound<'_, PyString>,
     put: fn(&mut PyBuilder, &str),
 ) -> Result<(), Refused> {
-    let text = text.to_str().map_err(|_| Refused::new("str with a lone surrogate"))?;
+    let text = text
+        .to_str()
+        .map_err(|_| Refused::new("str with a lone surrogate"))?;
     put(out, text);
     Ok(())
 }
@@ -189,18 +196,23 @@ fn emit_dict(out: &mut PyBuilder, dict: &Bound<'_, PyDict>, depth: usize) -> Res
             let kind = refused(&key).what;
             return Err(Refused::new(format!("dict with a key of type {kind}")));
         };
-        let text = text.to_str().map_err(|_| Refused::new("str with a lone surrogate"))?;
+        let text = text
+            .to_str()
+            .map_err(|_| Refused::new("str with a lone surrogate"))?;
         out.key(text);
         emit(out, &value, depth + 1).map_err(|e| e.at(format!("[{text:?}]")))?;
     }
-    out.end_dict().map_err(|error| Refused::new(format!("dict with {error}")))
+    out.end_dict()
+        .map_err(|error| Refused::new(format!("dict with {error}")))
 }
 
 fn check_depth(depth: usize) -> Result<(), Refused> {
     if depth < MAX_DEPTH {
         return Ok(());
     }
-    Err(Refused::new(format!("a value nested more than {MAX_DEPTH} deep (or within itself)")))
+    Err(Refused::new(format!(
+        "a value nested more than {MAX_DEPTH} deep (or within itself)"
+    )))
 }
 
 /// Reads every value that is left, as a call's arguments.
@@ -247,9 +259,10 @@ fn accept_item<'py>(
         Item::Str(text) => PyString::new(py, text).into_any(),
         Item::Symbol(name) => symbol_type(py)?.call1((name,))?,
         Item::Bytes(bytes) => PyBytes::new(py, bytes).into_any(),
-        Item::Error(message) => {
-            RemoteError::new_err(message.to_owned()).into_value(py).into_bound(py).into_any()
-        }
+        Item::Error(message) => RemoteError::new_err(message.to_owned())
+            .into_value(py)
+            .into_bound(py)
+            .into_any(),
         Item::Ref(reference) => unwrap_reference(py, vat, reference)?,
         // The scan bounded the depth, so recursion is safe.
         Item::List => {

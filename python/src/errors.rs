@@ -34,7 +34,10 @@ pub(crate) fn to_exception(error: Error) -> PyErr {
 /// process.
 pub(crate) fn describe(py: Python<'_>, error: &PyErr) -> String {
     let value = error.value(py);
-    let text = value.str().map(|text| text.to_string_lossy().into_owned()).unwrap_or_default();
+    let text = value
+        .str()
+        .map(|text| text.to_string_lossy().into_owned())
+        .unwrap_or_default();
     if error.is_instance_of::<RemoteError>(py) {
         // Passed on unchanged: it tells already what failed, and where it came from is not its
         // caller's business.
@@ -42,7 +45,11 @@ pub(crate) fn describe(py: Python<'_>, error: &PyErr) -> String {
     }
     let kind = value.get_type();
     let kind = kind.name().map(|name| name.to_string()).unwrap_or_default();
-    if text.is_empty() { kind } else { format!("{kind}: {text}") }
+    if text.is_empty() {
+        kind
+    } else {
+        format!("{kind}: {text}")
+    }
 }
 
 /// Writes to the library's logger. Never raises: there is nobody left to tell.

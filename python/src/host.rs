@@ -34,7 +34,11 @@ pub(crate) struct Failure(pub(crate) PyErr);
 /// What to do when a promise settles.
 pub(crate) enum Callback {
     /// `_then` / `_except`: call one of two functions; its result settles another promise.
-    Then { on_value: Option<Py<PyAny>>, on_failure: Option<Py<PyAny>>, next: Py<Promise> },
+    Then {
+        on_value: Option<Py<PyAny>>,
+        on_failure: Option<Py<PyAny>>,
+        next: Py<Promise>,
+    },
     /// Somebody awaits: an asyncio future, or what stands in for one elsewhere.
     Future(Py<PyAny>),
 }
@@ -89,7 +93,10 @@ impl Home {
     }
 
     /// A new future of the event loop, and whether it wraps a Deferred.
-    pub(crate) fn create_future<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, bool)> {
+    pub(crate) fn create_future<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyAny>, bool)> {
         let (create, wraps) = self.create_future.get_or_try_init(py, || -> PyResult<_> {
             let runner = self.runner(py)?;
             let wraps = runner.getattr("wraps_deferreds")?.is_truthy()?;
@@ -104,7 +111,9 @@ impl Home {
         py: Python<'_>,
         connection: &Arc<Connection<PyHost>>,
     ) -> PyResult<()> {
-        let idle = self.idle.get_or_try_init(py, || Py::new(py, IdleTimer::new()))?;
+        let idle = self
+            .idle
+            .get_or_try_init(py, || Py::new(py, IdleTimer::new()))?;
         IdleTimer::collect_later(idle.bind(py), self, connection)
     }
 
@@ -126,7 +135,10 @@ impl Home {
     pub(crate) fn steps(&self, py: Python<'_>) -> PyResult<&(Py<PyAny>, Py<PyAny>)> {
         self.steps.get_or_try_init(py, || {
             let runner = self.runner(py)?;
-            Ok((runner.getattr("enter")?.unbind(), runner.getattr("leave")?.unbind()))
+            Ok((
+                runner.getattr("enter")?.unbind(),
+                runner.getattr("leave")?.unbind(),
+            ))
         })
     }
 
@@ -160,7 +172,9 @@ impl Home {
         } else {
             intern!(py, "call_later_threadsafe")
         };
-        runner.call_method1(method, (seconds, function)).map(Bound::unbind)
+        runner
+            .call_method1(method, (seconds, function))
+            .map(Bound::unbind)
     }
 }
 
@@ -256,7 +270,9 @@ impl Host for PyHost {
         vat: &Arc<PyVat>,
         value: View<'_, Ref<Self>>,
     ) -> Result<Py<PyAny>, Failure> {
-        convert::accept(py, vat, &mut value.reader()).map(Bound::unbind).map_err(Failure)
+        convert::accept(py, vat, &mut value.reader())
+            .map(Bound::unbind)
+            .map_err(Failure)
     }
 
     fn accept_failure(py: Python<'_>, vat: &Arc<PyVat>, reason: View<'_, Ref<Self>>) -> Failure {

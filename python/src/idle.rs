@@ -31,7 +31,9 @@ pub(crate) struct IdleTimer {
 
 impl IdleTimer {
     pub(crate) fn new() -> Self {
-        Self { inner: Mutex::new(Inner::default()) }
+        Self {
+            inner: Mutex::new(Inner::default()),
+        }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -47,7 +49,11 @@ impl IdleTimer {
         let first = {
             let mut inner = slf.get().inner();
             // Under traffic the same one comes again and again.
-            if !inner.waiting.last().is_some_and(|last| Arc::ptr_eq(last, connection)) {
+            if !inner
+                .waiting
+                .last()
+                .is_some_and(|last| Arc::ptr_eq(last, connection))
+            {
                 inner.waiting.push(Arc::clone(connection));
             }
             inner.waiting.len() == 1
@@ -68,16 +74,25 @@ impl IdleTimer {
             let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
             inner.timer = Some(timerfd_create(TimerfdClockId::Monotonic, flags).map_err(os_error)?);
         }
-        let Some(timer) = &inner.timer else { return Ok(()) };
+        let Some(timer) = &inner.timer else {
+            return Ok(());
+        };
         let once = Itimerspec {
-            it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
-            it_value: Timespec { tv_sec: 0, tv_nsec: i64::from(DELAY_MS) * 1_000_000 },
+            it_interval: Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            },
+            it_value: Timespec {
+                tv_sec: 0,
+                tv_nsec: i64::from(DELAY_MS) * 1_000_000,
+            },
         };
         timerfd_settime(timer, TimerfdTimerFlags::empty(), &once).map_err(os_error)?;
         let fd = timer.as_raw_fd();
         drop(inner);
         if created {
-            home.runner(py)?.call_method1("add_reader", (fd, slf.getattr("fire")?))?;
+            home.runner(py)?
+                .call_method1("add_reader", (fd, slf.getattr("fire")?))?;
         }
         Ok(())
     }
@@ -98,7 +113,8 @@ impl IdleTimer {
             inner.timer.take()
         };
         if let Some(timer) = timer {
-            home.runner(py)?.call_method1("remove_reader", (timer.as_raw_fd(),))?;
+            home.runner(py)?
+                .call_method1("remove_reader", (timer.as_raw_fd(),))?;
         }
         Ok(())
     }

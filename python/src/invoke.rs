@@ -21,7 +21,10 @@ use crate::values::{Referenceable, coroutine_type, function_type, method_type};
 pub(crate) fn is_callable(value: &Bound<'_, PyAny>) -> bool {
     let py = value.py();
     let kind = value.get_type();
-    [function_type(py), method_type(py)].into_iter().flatten().any(|one| kind.is(one))
+    [function_type(py), method_type(py)]
+        .into_iter()
+        .flatten()
+        .any(|one| kind.is(one))
 }
 
 /// Delivers a message to an object.
@@ -56,7 +59,9 @@ pub(crate) fn invoke(
 fn no_such_method(object: &Bound<'_, PyAny>, selector: &str) -> PyErr {
     let kind = object.get_type();
     let kind = kind.name().map(|name| name.to_string()).unwrap_or_default();
-    RemoteError::new_err(format!("AttributeError: {kind} has no remote method {selector:?}"))
+    RemoteError::new_err(format!(
+        "AttributeError: {kind} has no remote method {selector:?}"
+    ))
 }
 
 /// What a method returned, as an answer.
@@ -74,7 +79,8 @@ fn reply(py: Python<'_>, vat: &Arc<PyVat>, result: Bound<'_, PyAny>) -> PyResult
     // whatever method one asks for.
     if !result.is_instance_of::<Referenceable>()
         && !result.is_exact_instance_of::<RemoteReference>()
-        && (result.hasattr(intern!(py, "addCallbacks"))? || result.hasattr(intern!(py, "__await__"))?)
+        && (result.hasattr(intern!(py, "addCallbacks"))?
+            || result.hasattr(intern!(py, "__await__"))?)
     {
         return wait_for(py, vat, &result);
     }
@@ -103,10 +109,10 @@ fn run_coroutine(
     match first {
         Ok((task, waiting_for)) => {
             let (promise, settle) = promise_and_settler(py, vat)?;
-            let resume = vat.home().runner(py)?.call_method1(
-                intern!(py, "resume"),
-                (&coroutine, waiting_for, settle),
-            )?;
+            let resume = vat
+                .home()
+                .runner(py)?
+                .call_method1(intern!(py, "resume"), (&coroutine, waiting_for, settle))?;
             task.get().become_real(py, resume)?;
             Ok(Reply::Promise(promise))
         }
@@ -125,7 +131,9 @@ fn wait_for(
     awaitable: &Bound<'_, PyAny>,
 ) -> PyResult<Reply<PyHost>> {
     let (promise, settle) = promise_and_settler(py, vat)?;
-    vat.home().runner(py)?.call_method1(intern!(py, "wait_for"), (awaitable, settle))?;
+    vat.home()
+        .runner(py)?
+        .call_method1(intern!(py, "wait_for"), (awaitable, settle))?;
     Ok(Reply::Promise(promise))
 }
 
@@ -136,7 +144,10 @@ fn promise_and_settler<'py>(
     vat: &Arc<PyVat>,
 ) -> PyResult<(Py<Promise>, Bound<'py, Settler>)> {
     let promise = PyHost::new_promise(py, vat, Cell::pending());
-    let settler = Settler { vat: Arc::clone(vat), promise: promise.clone_ref(py) };
+    let settler = Settler {
+        vat: Arc::clone(vat),
+        promise: promise.clone_ref(py),
+    };
     Ok((promise, Bound::new(py, settler)?))
 }
 
@@ -160,22 +171,23 @@ impl Settler {
 }
 
 /// Runs a callback of a promise that has settled.
-pub(crate) fn call(
-    py: Python<'_>,
-    vat: &Arc<PyVat>,
-    callback: Callback,
-    outcome: Outcome<PyHost>,
-) {
+pub(crate) fn call(py: Python<'_>, vat: &Arc<PyVat>, callback: Callback, outcome: Outcome<PyHost>) {
     match callback {
         Callback::Future(future) => {
             if let Err(error) = settle_future(future.bind(py), outcome) {
                 log_exception(py, "cannot settle a future", &error);
             }
         }
-        Callback::Then { on_value, on_failure, next } => {
+        Callback::Then {
+            on_value,
+            on_failure,
+            next,
+        } => {
             let result = match (outcome, on_value, on_failure) {
                 (Outcome::Fulfilled(value), Some(f), _) => f.bind(py).call1((value,)),
-                (Outcome::Broken(failure), _, Some(f)) => f.bind(py).call1((failure.0.into_value(py),)),
+                (Outcome::Broken(failure), _, Some(f)) => {
+                    f.bind(py).call1((failure.0.into_value(py),))
+                }
                 (Outcome::Fulfilled(value), None, _) => Ok(value.into_bound(py)),
                 (Outcome::Broken(failure), _, None) => Err(failure.0),
             };

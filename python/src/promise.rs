@@ -30,7 +30,14 @@ impl Promise {
     pub(crate) fn create(py: Python<'_>, vat: &Arc<PyVat>, cell: Cell<PyHost>) -> Py<Self> {
         // Allocation fails only when memory is out, and then nothing can go on.
         #[expect(clippy::unwrap_used, reason = "out of memory")]
-        Py::new(py, Self { vat: Arc::clone(vat), cell: Mutex::new(cell) }).unwrap()
+        Py::new(
+            py,
+            Self {
+                vat: Arc::clone(vat),
+                cell: Mutex::new(cell),
+            },
+        )
+        .unwrap()
     }
 
     pub(crate) fn cell(&self) -> MutexGuard<'_, Cell<PyHost>> {
@@ -48,13 +55,23 @@ impl Promise {
 impl Promise {
     /// A remote method, to be called.
     fn __getattr__(slf: &Bound<'_, Self>, name: Bound<'_, PyString>) -> PyResult<Method> {
-        Method::of(slf.get().vat.clone(), Ref::Promise(slf.clone().unbind()), name)
+        Method::of(
+            slf.get().vat.clone(),
+            Ref::Promise(slf.clone().unbind()),
+            name,
+        )
     }
 
     /// Calls the function that this will be.
     #[pyo3(signature = (*args))]
     fn __call__(slf: &Bound<'_, Self>, args: &Bound<'_, PyTuple>) -> PyResult<Py<Self>> {
-        send(slf.py(), &slf.get().vat, &Ref::Promise(slf.clone().unbind()), None, args)
+        send(
+            slf.py(),
+            &slf.get().vat,
+            &Ref::Promise(slf.clone().unbind()),
+            None,
+            args,
+        )
     }
 
     /// Calls ``on_value(value)`` once the value is there, in a turn of its own; returns the promise
@@ -79,9 +96,17 @@ impl Promise {
         let py = slf.py();
         let this = slf.get();
         let (future, wraps_deferred) = this.vat.home().create_future(py)?;
-        this.vat.when(py, slf.as_unbound(), Callback::Future(future.clone().unbind()));
+        this.vat.when(
+            py,
+            slf.as_unbound(),
+            Callback::Future(future.clone().unbind()),
+        );
         // Twisted's waiters wrap a Deferred; asyncio's are the future itself.
-        if wraps_deferred { future.getattr(intern!(py, "deferred")) } else { Ok(future) }
+        if wraps_deferred {
+            future.getattr(intern!(py, "deferred"))
+        } else {
+            Ok(future)
+        }
     }
 
     /// Waits for the value, for programs without an event loop. ``timeout`` is in seconds.
@@ -105,9 +130,13 @@ impl Promise {
         let py = slf.py();
         if let Some(outcome) = slf.get().outcome(py) {
             return match outcome {
-                Outcome::Fulfilled(value) => {
-                    Ok(Bound::new(py, Settled { value: Mutex::new(Some(value)) })?.into_any())
-                }
+                Outcome::Fulfilled(value) => Ok(Bound::new(
+                    py,
+                    Settled {
+                        value: Mutex::new(Some(value)),
+                    },
+                )?
+                .into_any()),
                 Outcome::Broken(failure) => Err(failure.0),
             };
         }
@@ -126,14 +155,20 @@ impl Promise {
 
     // The visitor runs while the world stands still; a locked cell is left for the next time.
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let Ok(cell) = self.cell.try_lock() else { return Ok(()) };
+        let Ok(cell) = self.cell.try_lock() else {
+            return Ok(());
+        };
         if let Some(Outcome::Fulfilled(value)) = cell.outcome() {
             visit.call(value)?;
         }
         for callback in cell.callbacks() {
             match callback {
                 Callback::Future(future) => visit.call(future)?,
-                Callback::Then { on_value, on_failure, next } => {
+                Callback::Then {
+                    on_value,
+                    on_failure,
+                    next,
+                } => {
                     visit.call(on_value)?;
                     visit.call(on_failure)?;
                     visit.call(next)?;
@@ -158,7 +193,11 @@ impl Promise {
         let py = slf.py();
         let vat = &slf.get().vat;
         let next = PyHost::new_promise(py, vat, Cell::pending());
-        let callback = Callback::Then { on_value, on_failure, next: next.clone_ref(py) };
+        let callback = Callback::Then {
+            on_value,
+            on_failure,
+            next: next.clone_ref(py),
+        };
         vat.when(py, slf.as_unbound(), callback);
         next
     }
@@ -189,9 +228,15 @@ impl Settled {
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<()> {
-        let value = self.value.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let value = self
+            .value
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         // A tuple would be unpacked into several arguments.
-        Err(PyStopIteration::new_err((value.unwrap_or_else(|| py.None()),)))
+        Err(PyStopIteration::new_err((
+            value.unwrap_or_else(|| py.None()),
+        )))
     }
 }
 
@@ -209,7 +254,13 @@ impl RemoteReference {
         vat: &Arc<PyVat>,
         import: &Arc<Import<PyHost>>,
     ) -> PyResult<Bound<'py, Self>> {
-        Bound::new(py, Self { vat: Arc::clone(vat), import: Arc::clone(import) })
+        Bound::new(
+            py,
+            Self {
+                vat: Arc::clone(vat),
+                import: Arc::clone(import),
+            },
+        )
     }
 }
 
@@ -223,7 +274,13 @@ impl RemoteReference {
     /// Calls a remote function.
     #[pyo3(signature = (*args))]
     fn __call__(&self, args: &Bound<'_, PyTuple>) -> PyResult<Py<Promise>> {
-        send(args.py(), &self.vat, &Ref::Far(Arc::clone(&self.import)), None, args)
+        send(
+            args.py(),
+            &self.vat,
+            &Ref::Far(Arc::clone(&self.import)),
+            None,
+            args,
+        )
     }
 
     fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
@@ -255,9 +312,15 @@ impl Method {
     fn of(vat: Arc<PyVat>, target: Ref<PyHost>, name: Bound<'_, PyString>) -> PyResult<Self> {
         if name.to_str()?.starts_with('_') {
             // Python's own protocols look for such names; they are never sent anywhere.
-            return Err(PyAttributeError::new_err(format!("{name} is not a remote method")));
+            return Err(PyAttributeError::new_err(format!(
+                "{name} is not a remote method"
+            )));
         }
-        Ok(Self { vat, target, name: name.unbind() })
+        Ok(Self {
+            vat,
+            target,
+            name: name.unbind(),
+        })
     }
 }
 
@@ -277,7 +340,13 @@ impl Method {
                 self.name.bind(py)
             )));
         }
-        send(py, &self.vat, &self.target, Some(self.name.bind(py).to_str()?), args)
+        send(
+            py,
+            &self.vat,
+            &self.target,
+            Some(self.name.bind(py).to_str()?),
+            args,
+        )
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
@@ -294,7 +363,13 @@ fn send(
 ) -> PyResult<Py<Promise>> {
     with_scratch(|out| {
         convert::emit_args(out, args).map_err(to_exception)?;
-        Ok(vat.call(py, target, Message { selector, args: out.view() }))
+        Ok(vat.call(
+            py,
+            target,
+            Message {
+                selector,
+                args: out.view(),
+            },
+        ))
     })
 }
-

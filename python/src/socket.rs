@@ -8,6 +8,7 @@ use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use marotte::Location;
 use marotte::captp::{CloseReason, Config};
 use marotte::transport::Wire;
 use marotte::vat::{Connection, Driver};
@@ -56,20 +57,33 @@ impl LoopDriver {
 
     fn try_wake(&self, py: Python<'_>) -> PyResult<()> {
         // Before there is a socket nothing can be written; it will be when there is.
-        let Some(socket) = self.socket(py) else { return Ok(()) };
+        let Some(socket) = self.socket(py) else {
+            return Ok(());
+        };
         let flush = self.flush.get_or_try_init(py, || {
-            socket.bind(py).getattr(intern!(py, "flush")).map(Bound::unbind)
+            socket
+                .bind(py)
+                .getattr(intern!(py, "flush"))
+                .map(Bound::unbind)
         })?;
         self.vat.home().call_soon(py, flush)
     }
 
     fn try_idle(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(socket) = self.socket(py) else { return Ok(()) };
+        let Some(socket) = self.socket(py) else {
+            return Ok(());
+        };
         let home = self.vat.home();
         if home.is_own_thread() {
             return home.collect_later(py, &socket.get().connection);
         }
-        home.call_soon(py, &socket.bind(py).getattr(intern!(py, "collect_later"))?.unbind())
+        home.call_soon(
+            py,
+            &socket
+                .bind(py)
+                .getattr(intern!(py, "collect_later"))?
+                .unbind(),
+        )
     }
 }
 
@@ -98,7 +112,10 @@ impl Driver for LoopDriver {
 /// ```
 enum State {
     /// The addresses that are left to try, last one first, and the name that was given.
-    Connecting { left: Vec<SocketAddr>, name: String },
+    Connecting {
+        left: Vec<SocketAddr>,
+        name: String,
+    },
     Open,
     Closed,
 }
@@ -136,23 +153,51 @@ impl Socket {
         context: Context,
         config: Config,
         wire: Wire,
-        state: State,
+        to: Option<&Location>,
         stream: Option<TcpStream>,
     ) -> PyResult<Py<Self>> {
         let Context { vat, epoch } = context;
         let handshake_ms = config.limits.handshake_ms;
         let driver = LoopDriver::new(&vat);
-        let connection = vat.connect(config, Arc::clone(&driver) as _);
-        let io = Io { state, stream, wire: Some(wire), writing: false, deadline: None };
+        let (connection, state) = match to {
+            Some(to) => {
+                let connection = vat.dial(config, Arc::clone(&driver) as _, to.clone());
+                (
+                    connection,
+                    State::Connecting {
+                        left: Vec::new(),
+                        name: String::new(),
+                    },
+                )
+            }
+            None => (vat.connect(config, Arc::clone(&driver) as _), State::Open),
+        };
+        let io = Io {
+            state,
+            stream,
+            wire: Some(wire),
+            writing: false,
+            deadline: None,
+        };
         let socket = Py::new(
             py,
-            Self { vat, connection, driver: Arc::clone(&driver), epoch, io: Mutex::new(io) },
+            Self {
+                vat,
+                connection,
+                driver: Arc::clone(&driver),
+                epoch,
+                io: Mutex::new(io),
+            },
         )?;
         *driver.socket.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket.clone_ref(py));
         let this = socket.bind(py);
         let on_deadline = this.getattr(intern!(py, "on_deadline"))?;
         let seconds = handshake_ms as f64 / 1e3;
-        let deadline = this.get().vat.home().call_later(py, seconds, &on_deadline)?;
+        let deadline = this
+            .get()
+            .vat
+            .home()
+            .call_later(py, seconds, &on_deadline)?;
         this.get().io().deadline = Some(deadline);
         Ok(socket)
     }
@@ -166,7 +211,7 @@ impl Socket {
         stream: TcpStream,
     ) -> PyResult<()> {
         stream.set_nonblocking(true)?;
-        let socket = Self::create(py, context, config, wire, State::Open, Some(stream))?;
+        let socket = Self::create(py, context, config, wire, None, Some(stream))?;
         Self::opened(socket.bind(py))
     }
 
@@ -176,10 +221,14 @@ impl Socket {
         context: Context,
         config: Config,
         wire: Wire,
-        name: String,
+        to: &Location,
+        address: String,
     ) -> PyResult<Py<Self>> {
-        let state = State::Connecting { left: Vec::new(), name };
-        Self::create(py, context, config, wire, state, None)
+        let socket = Self::create(py, context, config, wire, Some(to), None)?;
+        if let State::Connecting { name, .. } = &mut socket.get().io().state {
+            *name = address;
+        }
+        Ok(socket)
     }
 
     pub(crate) fn connection(&self) -> &Arc<Connection<PyHost>> {
@@ -191,7 +240,10 @@ impl Socket {
     }
 
     /// Tries the addresses in order, until one answers.
-    pub(crate) fn try_addresses(slf: &Bound<'_, Self>, mut addresses: Vec<SocketAddr>) -> PyResult<()> {
+    pub(crate) fn try_addresses(
+        slf: &Bound<'_, Self>,
+        mut addresses: Vec<SocketAddr>,
+    ) -> PyResult<()> {
         addresses.reverse();
         let mut io = slf.get().io();
         if let State::Connecting { left, .. } = &mut io.state {
@@ -205,7 +257,9 @@ impl Socket {
         let this = slf.get();
         loop {
             let mut io = this.io();
-            let State::Connecting { left, name } = &mut io.state else { return Ok(()) };
+            let State::Connecting { left, name } = &mut io.state else {
+                return Ok(());
+            };
             let Some(address) = left.pop() else {
                 let reason = format!("cannot connect to {name}: {problem}");
                 drop(io);
@@ -245,7 +299,9 @@ impl Socket {
         let fd = {
             let mut io = this.io();
             io.state = State::Open;
-            let Some(stream) = &io.stream else { return Ok(()) };
+            let Some(stream) = &io.stream else {
+                return Ok(());
+            };
             // Without this, small messages wait for acknowledgements.
             stream.set_nodelay(true)?;
             stream.as_raw_fd()
@@ -267,12 +323,24 @@ impl Socket {
             let mut io = this.io();
             io.state = State::Closed;
             io.wire = None;
-            (io.stream.take(), std::mem::take(&mut io.writing), io.deadline.take())
+            (
+                io.stream.take(),
+                std::mem::take(&mut io.writing),
+                io.deadline.take(),
+            )
         };
-        let socket = this.driver.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let socket = this
+            .driver
+            .socket
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         drop(socket);
         if let Some(deadline) = deadline {
-            this.vat.home().runner(py)?.call_method1(intern!(py, "cancel"), (deadline,))?;
+            this.vat
+                .home()
+                .runner(py)?
+                .call_method1(intern!(py, "cancel"), (deadline,))?;
         }
         if let Some(stream) = stream {
             let fd = stream.as_raw_fd();
@@ -291,8 +359,12 @@ impl Socket {
         let (count, mut wire) = {
             let mut io = this.io();
             // Taken already: a method of ours is running further up this stack.
-            let Some(wire) = io.wire.take() else { return Ok(false) };
-            let Some(stream) = &mut io.stream else { return Ok(false) };
+            let Some(wire) = io.wire.take() else {
+                return Ok(false);
+            };
+            let Some(stream) = &mut io.stream else {
+                return Ok(false);
+            };
             match stream.read(scratch) {
                 Ok(count) => (Ok(count), wire),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -330,7 +402,10 @@ impl Socket {
             }
         };
         if let Some(deadline) = deadline {
-            this.vat.home().runner(py)?.call_method1(intern!(py, "cancel"), (deadline,))?;
+            this.vat
+                .home()
+                .runner(py)?
+                .call_method1(intern!(py, "cancel"), (deadline,))?;
         }
         match result {
             Ok(()) => Ok(full),
@@ -435,7 +510,11 @@ impl Socket {
             Ok(drained) if drained != was_writing => {}
             Ok(drained) => {
                 this.io().writing = !drained;
-                let what = if drained { "remove_writer" } else { "add_writer" };
+                let what = if drained {
+                    "remove_writer"
+                } else {
+                    "add_writer"
+                };
                 this.watch(slf, what, fd, (!drained).then_some("on_writable"))?;
             }
         }
@@ -453,7 +532,10 @@ impl Socket {
         this.io().deadline = None;
         let now_ms = u64::try_from(this.epoch.elapsed().as_millis()).unwrap_or(u64::MAX);
         // The loop's clock and ours may differ by a little.
-        if this.connection.handle_timeout(slf.py(), now_ms.saturating_add(1000)) {
+        if this
+            .connection
+            .handle_timeout(slf.py(), now_ms.saturating_add(1000))
+        {
             Self::flush(slf)?;
         }
         Ok(())
@@ -487,7 +569,8 @@ fn start_connect(address: SocketAddr) -> std::io::Result<TcpStream> {
     match socket.connect(&address.into()) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}
+        Err(error)
+            if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}
         Err(error) => return Err(error),
     }
     Ok(socket.into())

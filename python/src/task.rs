@@ -33,7 +33,10 @@ impl EagerTask {
     ) -> PyResult<(Bound<'py, Self>, Bound<'py, PyAny>)> {
         let task = Bound::new(
             py,
-            Self { real: PyOnceLock::new(), cancelled: PyOnceLock::new() },
+            Self {
+                real: PyOnceLock::new(),
+                cancelled: PyOnceLock::new(),
+            },
         )?;
         let (enter, leave) = home.steps(py)?;
         enter.bind(py).call1((&task,))?;
@@ -46,7 +49,9 @@ impl EagerTask {
     pub(crate) fn become_real(&self, py: Python<'_>, task: Bound<'_, PyAny>) -> PyResult<()> {
         let _ = self.real.set(py, task.clone().unbind());
         if let Some(message) = self.cancelled.get(py) {
-            let message = message.as_ref().map_or_else(|| py.None(), |m| m.clone_ref(py));
+            let message = message
+                .as_ref()
+                .map_or_else(|| py.None(), |m| m.clone_ref(py));
             task.call_method1(intern!(py, "cancel"), (message,))?;
         }
         Ok(())
@@ -58,21 +63,30 @@ impl EagerTask {
     #[pyo3(signature = (msg=None))]
     fn cancel(&self, py: Python<'_>, msg: Option<Py<PyAny>>) -> PyResult<bool> {
         if let Some(real) = self.real.get(py) {
-            return real.bind(py).call_method1(intern!(py, "cancel"), (msg,))?.extract();
+            return real
+                .bind(py)
+                .call_method1(intern!(py, "cancel"), (msg,))?
+                .extract();
         }
         Ok(self.cancelled.set(py, msg).is_ok())
     }
 
     fn cancelling(&self, py: Python<'_>) -> PyResult<usize> {
         match self.real.get(py) {
-            Some(real) => real.bind(py).call_method0(intern!(py, "cancelling"))?.extract(),
+            Some(real) => real
+                .bind(py)
+                .call_method0(intern!(py, "cancelling"))?
+                .extract(),
             None => Ok(usize::from(self.cancelled.get(py).is_some())),
         }
     }
 
     fn uncancel(&self, py: Python<'_>) -> PyResult<usize> {
         match self.real.get(py) {
-            Some(real) => real.bind(py).call_method0(intern!(py, "uncancel"))?.extract(),
+            Some(real) => real
+                .bind(py)
+                .call_method0(intern!(py, "uncancel"))?
+                .extract(),
             None => Ok(0),
         }
     }
@@ -86,7 +100,10 @@ impl EagerTask {
 
     fn get_name(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         match self.real.get(py) {
-            Some(real) => real.bind(py).call_method0(intern!(py, "get_name")).map(Bound::unbind),
+            Some(real) => real
+                .bind(py)
+                .call_method0(intern!(py, "get_name"))
+                .map(Bound::unbind),
             None => Ok(PyString::new(py, "marotte-call").into_any().unbind()),
         }
     }

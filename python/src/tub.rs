@@ -1,6 +1,5 @@
 //! The tub: a vat of Python objects with its listeners and connections.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -35,8 +34,6 @@ pub(crate) struct Shared {
     limits: Limits,
     epoch: Instant,
     listeners: Mutex<Vec<Py<Listener>>>,
-    /// Connections that we began, by transport and designator.
-    outbound: Mutex<HashMap<(String, String), Weak<Connection<PyHost>>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -44,12 +41,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn urandom(py: Python<'_>) -> PyResult<[u8; 32]> {
-    py.import(intern!(py, "os"))?.call_method1(intern!(py, "urandom"), (32,))?.extract()
+    py.import(intern!(py, "os"))?
+        .call_method1(intern!(py, "urandom"), (32,))?
+        .extract()
 }
 
 impl Shared {
     fn context(&self) -> Context {
-        Context { vat: Arc::clone(&self.vat), epoch: self.epoch }
+        Context {
+            vat: Arc::clone(&self.vat),
+            epoch: self.epoch,
+        }
     }
 
     fn config(&self, py: Python<'_>, location: Location, wire: &Wire) -> PyResult<Config> {
@@ -71,7 +73,10 @@ impl Shared {
     }
 
     fn locations(&self, py: Python<'_>) -> Vec<Location> {
-        lock(&self.listeners).iter().map(|l| l.bind(py).get().location.clone()).collect()
+        lock(&self.listeners)
+            .iter()
+            .map(|l| l.bind(py).get().location.clone())
+            .collect()
     }
 }
 
@@ -106,12 +111,21 @@ impl Tub {
         };
         let vat: Arc<PyVat> = Vat::new(Home::new());
         if let Some(name) = runner {
-            let runner = py.import("marotte._runner")?.call_method1("named", (name,))?;
+            let runner = py
+                .import("marotte._runner")?
+                .call_method1("named", (name,))?;
             vat.home().set_runner(py, runner.unbind());
         }
-        let turns = Bound::new(py, TurnRunner { vat: Arc::downgrade(&vat) })?;
+        let turns = Bound::new(
+            py,
+            TurnRunner {
+                vat: Arc::downgrade(&vat),
+            },
+        )?;
         vat.home().set_run_turns(py, turns.into_any().unbind());
-        let designator = data_encoding::BASE32_NOPAD.encode(&urandom(py)?).to_lowercase();
+        let designator = data_encoding::BASE32_NOPAD
+            .encode(&urandom(py)?)
+            .to_lowercase();
         Ok(Self {
             shared: Arc::new(Shared {
                 vat,
@@ -120,7 +134,6 @@ impl Tub {
                 limits: read_limits(limits)?,
                 epoch: Instant::now(),
                 listeners: Mutex::new(Vec::new()),
-                outbound: Mutex::new(HashMap::new()),
             }),
         })
     }
@@ -245,28 +258,20 @@ impl Tub {
         if let Some(connection) = shared.vat.connection_to(to) {
             return Ok(connection);
         }
-        let key = (to.transport.clone(), to.designator.clone());
-        let known = lock(&shared.outbound).get(&key).and_then(Weak::upgrade);
-        if let Some(connection) = known
-            && !connection.is_closed()
-        {
-            return Ok(connection);
-        }
         let (address, wire) = self.dial(to)?;
-        let announced = shared.locations(py).into_iter().next().unwrap_or_else(|| Location {
-            transport: to.transport.clone(),
-            designator: shared.designator.clone(),
-            hints: std::collections::BTreeMap::default(),
-        });
+        let announced = shared
+            .locations(py)
+            .into_iter()
+            .next()
+            .unwrap_or_else(|| Location {
+                transport: to.transport.clone(),
+                designator: shared.designator.clone(),
+                hints: std::collections::BTreeMap::default(),
+            });
         let config = shared.config(py, announced, &wire)?;
-        let socket = Socket::connecting(py, shared.context(), config, wire, address.clone())?;
+        let socket = Socket::connecting(py, shared.context(), config, wire, to, address.clone())?;
         let socket = socket.bind(py);
         let connection = Arc::clone(socket.get().connection());
-        {
-            let mut outbound = lock(&shared.outbound);
-            outbound.retain(|_, connection| connection.strong_count() > 0);
-            outbound.insert(key, Arc::downgrade(&connection));
-        }
         match address.parse::<SocketAddr>() {
             Ok(address) => Socket::try_addresses(socket, vec![address])?,
             Err(_) => {
@@ -360,7 +365,11 @@ impl Listener {
             },
         )?;
         let on_readable = listener.getattr("_on_readable")?;
-        shared.vat.home().runner(py)?.call_method1("add_reader", (fd, on_readable))?;
+        shared
+            .vat
+            .home()
+            .runner(py)?
+            .call_method1("add_reader", (fd, on_readable))?;
         let listener = listener.unbind();
         lock(&shared.listeners).push(listener.clone_ref(py));
         Ok(listener)
@@ -385,12 +394,18 @@ impl Listener {
     #[pyo3(name = "uriFor")]
     fn uri_for(&self, name: &str) -> String {
         let swiss = name.as_bytes().to_vec();
-        SturdyRef { location: self.location.clone(), swiss }.to_string()
+        SturdyRef {
+            location: self.location.clone(),
+            swiss,
+        }
+        .to_string()
     }
 
     /// Stops accepting; connections that were accepted go on.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(socket) = lock(&self.socket).take() else { return Ok(()) };
+        let Some(socket) = lock(&self.socket).take() else {
+            return Ok(());
+        };
         let runner = self.shared.vat.home().runner(py)?;
         runner.call_method1("remove_reader", (socket.as_raw_fd(),))?;
         Ok(())
@@ -466,7 +481,9 @@ pub(crate) fn wait(
     while !done() {
         let left = end.map(|end| end.saturating_duration_since(Instant::now()).as_secs_f64());
         if left == Some(0.0) {
-            return Err(PyTimeoutError::new_err("the promise did not settle in time"));
+            return Err(PyTimeoutError::new_err(
+                "the promise did not settle in time",
+            ));
         }
         py.check_signals()?;
         runner.call_method1(intern!(py, "run_once"), (left,))?;

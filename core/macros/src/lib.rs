@@ -4,8 +4,8 @@ use proc_macro::TokenStream;
 use proc_macro2::TokenStream as Tokens;
 use quote::quote;
 use syn::{
-    Attribute, Error, FnArg, Ident, ImplItem, ImplItemFn, ItemImpl, LitStr, Pat, ReceiverKind, ReturnType, Type,
-    parse_macro_input,
+    Attribute, Error, FnArg, Ident, ImplItem, ImplItemFn, ItemImpl, LitStr, Pat, ReceiverKind,
+    ReturnType, Type, parse_macro_input,
 };
 
 /// Makes every method of an `impl` block that takes `&self` callable from afar, by implementing
@@ -37,12 +37,17 @@ pub fn remote(arguments: TokenStream, item: TokenStream) -> TokenStream {
         return error.to_compile_error().into();
     }
     let block = parse_macro_input!(item as ItemImpl);
-    expand(block).unwrap_or_else(|error| error.to_compile_error()).into()
+    expand(block)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
 }
 
 fn expand(mut block: ItemImpl) -> Result<Tokens, Error> {
     if let Some((path, _)) = &block.trait_ {
-        return Err(Error::new_spanned(path, "#[remote] goes on an inherent impl, without a trait"));
+        return Err(Error::new_spanned(
+            path,
+            "#[remote] goes on an inherent impl, without a trait",
+        ));
     }
     let mut arms = Vec::new();
     for item in &mut block.items {
@@ -166,9 +171,16 @@ fn as_result(output: &ReturnType, call: Tokens) -> Tokens {
 
 /// True if the return type's last path segment has that name.
 fn is_named(output: &ReturnType, name: &str) -> bool {
-    let ReturnType::Type(_, returned) = output else { return false };
-    let Type::Path(path) = &**returned else { return false };
-    path.path.segments.last().is_some_and(|segment| segment.ident == name)
+    let ReturnType::Type(_, returned) = output else {
+        return false;
+    };
+    let Type::Path(path) = &**returned else {
+        return false;
+    };
+    path.path
+        .segments
+        .last()
+        .is_some_and(|segment| segment.ident == name)
 }
 
 fn camel_case(ident: &Ident) -> String {

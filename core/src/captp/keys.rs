@@ -23,7 +23,9 @@ impl std::fmt::Debug for Keys {
 impl Keys {
     /// Derives the pair from 32 secret random bytes.
     pub fn from_seed(seed: [u8; 32]) -> Self {
-        Self { signing: SigningKey::from_bytes(&seed) }
+        Self {
+            signing: SigningKey::from_bytes(&seed),
+        }
     }
 
     /// The public half.
@@ -66,10 +68,20 @@ impl PublicKey {
     pub(crate) fn read(cursor: &mut Cursor<'_>) -> Result<Self, SyrupError> {
         use Token::{EndList, List, Symbol};
         for expected in [
-            List, Symbol("public-key"), List, Symbol("ecc"),
-            List, Symbol("curve"), Symbol("Ed25519"), EndList,
-            List, Symbol("flags"), Symbol("eddsa"), EndList,
-            List, Symbol("q"),
+            List,
+            Symbol("public-key"),
+            List,
+            Symbol("ecc"),
+            List,
+            Symbol("curve"),
+            Symbol("Ed25519"),
+            EndList,
+            List,
+            Symbol("flags"),
+            Symbol("eddsa"),
+            EndList,
+            List,
+            Symbol("q"),
         ] {
             expect(cursor, expected, "not an Ed25519 public key")?;
         }
@@ -114,16 +126,24 @@ fn expect(
     why: &'static str,
 ) -> Result<(), SyrupError> {
     let at = cursor.position();
-    if cursor.next()? == expected { Ok(()) } else { Err(SyrupError::Malformed { at, why }) }
+    if cursor.next()? == expected {
+        Ok(())
+    } else {
+        Err(SyrupError::Malformed { at, why })
+    }
 }
 
 fn read_32(cursor: &mut Cursor<'_>) -> Result<[u8; 32], SyrupError> {
     let at = cursor.position();
     match cursor.next()? {
-        Token::Bytes(bytes) => bytes
-            .try_into()
-            .map_err(|_| SyrupError::Malformed { at, why: "32 bytes are due here" }),
-        _ => Err(SyrupError::Malformed { at, why: "32 bytes are due here" }),
+        Token::Bytes(bytes) => bytes.try_into().map_err(|_| SyrupError::Malformed {
+            at,
+            why: "32 bytes are due here",
+        }),
+        _ => Err(SyrupError::Malformed {
+            at,
+            why: "32 bytes are due here",
+        }),
     }
 }
 

@@ -80,7 +80,10 @@ pub(super) enum Op<'a> {
         answer: Option<u64>,
         resolver: Option<Desc>,
     },
-    Listen { to: Target, resolver: u64 },
+    Listen {
+        to: Target,
+        resolver: u64,
+    },
     GcExports(Vec<(u64, u64)>),
     GcAnswers(Vec<u64>),
     Abort(&'a str),
@@ -114,10 +117,14 @@ fn position(cursor: &mut Cursor<'_>) -> Result<u64, SyrupError> {
     }
     let at = cursor.position();
     match cursor.next()? {
-        Token::Int(int) => {
-            int.to_u64().ok_or(SyrupError::Malformed { at, why: "a position must fit 64 bits" })
-        }
-        _ => Err(SyrupError::Malformed { at, why: "a position must be an integer" }),
+        Token::Int(int) => int.to_u64().ok_or(SyrupError::Malformed {
+            at,
+            why: "a position must fit 64 bits",
+        }),
+        _ => Err(SyrupError::Malformed {
+            at,
+            why: "a position must be an integer",
+        }),
     }
 }
 
@@ -138,7 +145,10 @@ fn positions(cursor: &mut Cursor<'_>) -> Result<Vec<u64>, SyrupError> {
 fn end_record(cursor: &mut Cursor<'_>, at: usize) -> Result<(), SyrupError> {
     match cursor.next()? {
         Token::EndRecord => Ok(()),
-        _ => Err(SyrupError::Malformed { at, why: "a record has too many fields" }),
+        _ => Err(SyrupError::Malformed {
+            at,
+            why: "a record has too many fields",
+        }),
     }
 }
 
@@ -147,18 +157,21 @@ fn target(cursor: &mut Cursor<'_>) -> Result<Target, SyrupError> {
     match Desc::read(cursor)? {
         Some(Desc::Export(position)) => Ok(Target::Export(position)),
         Some(Desc::Answer(position)) => Ok(Target::Answer(position)),
-        _ => Err(SyrupError::Malformed { at, why: "a target must be desc:export or desc:answer" }),
+        _ => Err(SyrupError::Malformed {
+            at,
+            why: "a target must be desc:export or desc:answer",
+        }),
     }
 }
 
 /// The list of arguments.
-fn arguments<'a>(
-    cursor: &mut Cursor<'a>,
-    limits: &Limits,
-) -> Result<Arguments<'a>, SyrupError> {
+fn arguments<'a>(cursor: &mut Cursor<'a>, limits: &Limits) -> Result<Arguments<'a>, SyrupError> {
     let at = cursor.position();
     let Token::List = cursor.next()? else {
-        return Err(SyrupError::Malformed { at, why: "arguments must be a list" });
+        return Err(SyrupError::Malformed {
+            at,
+            why: "arguments must be a list",
+        });
     };
     let mut start = cursor.position();
     let mut selector = None;
@@ -174,7 +187,10 @@ fn arguments<'a>(
         scan_records(cursor, limits, |at, label| {
             if label.starts_with("desc:") {
                 if records.len() >= limits.max_references {
-                    return Err(SyrupError::Limit { at, limit: "max_references" });
+                    return Err(SyrupError::Limit {
+                        at,
+                        limit: "max_references",
+                    });
                 }
                 records.push(at);
             }
@@ -189,7 +205,12 @@ fn arguments<'a>(
     }
     cursor.seek(end);
     cursor.next()?;
-    Ok(Arguments { selector, bytes: cursor.span(start, end), descs, count })
+    Ok(Arguments {
+        selector,
+        bytes: cursor.span(start, end),
+        descs,
+        count,
+    })
 }
 
 /// Reads one message. The cursor ends behind it.
@@ -209,8 +230,19 @@ pub(super) fn parse<'a>(cursor: &mut Cursor<'a>, limits: &Limits) -> Result<Op<'
         "op:deliver" | "op:deliver-only" => {
             let to = target(cursor)?;
             let args = arguments(cursor, limits)?;
-            let mut op = Op::Deliver { to, args, answer: None, resolver: None };
-            if let ("op:deliver", Op::Deliver { answer, resolver, .. }) = (label, &mut op) {
+            let mut op = Op::Deliver {
+                to,
+                args,
+                answer: None,
+                resolver: None,
+            };
+            if let (
+                "op:deliver",
+                Op::Deliver {
+                    answer, resolver, ..
+                },
+            ) = (label, &mut op)
+            {
                 if cursor.peek() == Some(b'f') {
                     cursor.next()?;
                 } else {
@@ -275,6 +307,9 @@ fn resolver_desc(cursor: &mut Cursor<'_>) -> Result<Desc, SyrupError> {
     let at = cursor.position();
     match Desc::read(cursor)? {
         Some(desc @ (Desc::ImportObject(_) | Desc::ImportPromise(_))) => Ok(desc),
-        _ => Err(SyrupError::Malformed { at, why: "a resolver must be imported" }),
+        _ => Err(SyrupError::Malformed {
+            at,
+            why: "a resolver must be imported",
+        }),
     }
 }

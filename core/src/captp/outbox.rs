@@ -1,7 +1,7 @@
 //! Bytes waiting to be written, framed.
 
-use crate::syrup::Writer as _;
 use super::Framing;
+use crate::syrup::Writer as _;
 
 /// The outgoing side of a session: whole messages, framed, in one buffer.
 ///
@@ -25,7 +25,13 @@ const KEEP: usize = 64 << 10;
 impl Outbox {
     /// An empty outbox. `boundaries` keeps track of where messages end.
     pub(crate) fn new(framing: Framing, boundaries: bool) -> Self {
-        Self { framing, bytes: Vec::new(), sent: 0, ends: boundaries.then(Vec::new), messages: 0 }
+        Self {
+            framing,
+            bytes: Vec::new(),
+            sent: 0,
+            ends: boundaries.then(Vec::new),
+            messages: 0,
+        }
     }
 
     /// Writes one message and its frame.

@@ -58,8 +58,11 @@ impl Profile {
         ..Self::DRAFT_2026_07
     };
     /// Endo's `@endo/ocapn` 1.1.
-    pub const ENDO_1_1: Self =
-        Self { name: "endo-1.1", listen_partial: true, ..Self::DRAFT_2026_07 };
+    pub const ENDO_1_1: Self = Self {
+        name: "endo-1.1",
+        listen_partial: true,
+        ..Self::DRAFT_2026_07
+    };
     /// The conformance suite's main branch of February 2026.
     pub const SUITE_2026_02: Self = Self {
         name: "suite-2026-02",
@@ -69,8 +72,11 @@ impl Profile {
         ..Self::ENDO_1_1
     };
     /// The conformance suite's branch without `op:deliver-only`.
-    pub const SUITE_2026_02B: Self =
-        Self { name: "suite-2026-02b", deliver_only: false, ..Self::SUITE_2026_02 };
+    pub const SUITE_2026_02B: Self = Self {
+        name: "suite-2026-02b",
+        deliver_only: false,
+        ..Self::SUITE_2026_02
+    };
 
     /// Every profile there is.
     pub const ALL: [Self; 5] = [

@@ -118,10 +118,18 @@ pub enum Incoming<'a, P: Payload> {
 
 enum State {
     /// Our start-session is out; theirs is due before the deadline.
-    AwaitStart { deadline_ms: u64, held: Outbox },
-    Open { peer: Peer },
+    AwaitStart {
+        deadline_ms: u64,
+        held: Outbox,
+    },
+    Open {
+        peer: Peer,
+    },
     /// The peer is remembered, if it had said hello: reasons name it.
-    Closed { reason: CloseReason, peer: Option<Peer> },
+    Closed {
+        reason: CloseReason,
+        peer: Option<Peer>,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -151,8 +159,15 @@ pub(crate) struct Remains<P: Payload> {
     /// Still waiting for an answer.
     pub(crate) questions: Vec<P::Question>,
     /// To be dropped outside of any lock.
-    pub(crate) rest: (Vec<P::Export>, Vec<P::Import>, Vec<P::Answer>),
+    pub(crate) rest: Rest<P>,
 }
+
+/// What was in the other tables.
+type Rest<P> = (
+    Vec<<P as Payload>::Export>,
+    Vec<<P as Payload>::Import>,
+    Vec<<P as Payload>::Answer>,
+);
 
 /// How many collected positions are gathered before they ride along with the next flush.
 const GC_BATCH: usize = 64;
@@ -201,7 +216,11 @@ impl<P: Payload> std::fmt::Debug for Session<P> {
 impl<P: Payload> Session<P> {
     /// Begins a session and writes its start-session; both sides do so at once.
     pub fn new(config: Config) -> Self {
-        let framing = if config.boundaries { Framing::Raw } else { config.profile.framing };
+        let framing = if config.boundaries {
+            Framing::Raw
+        } else {
+            config.profile.framing
+        };
         let track = config.boundaries && !config.profile.batch_websocket;
         let mut out = Outbox::new(framing, track);
         out.message(|out| write_start(out, &config));
@@ -254,7 +273,10 @@ impl<P: Payload> Session<P> {
     /// Where the peer says it can be reached; `None` if it has not said hello.
     pub fn peer_location(&self) -> Option<&Location> {
         match &self.state {
-            State::Open { peer } | State::Closed { peer: Some(peer), .. } => Some(&peer.location),
+            State::Open { peer }
+            | State::Closed {
+                peer: Some(peer), ..
+            } => Some(&peer.location),
             _ => None,
         }
     }
@@ -321,13 +343,17 @@ impl<P: Payload> Session<P> {
             return Err(reason.clone());
         }
         let mut cursor = Cursor::new(bytes).max_digits(self.limits.max_digits);
-        let result = parse(&mut cursor, &self.limits).map_err(CloseReason::from).and_then(|op| {
-            // A framed message was measured before; one of many in a WebSocket message was not.
-            if cursor.position() > self.limits.max_message_bytes {
-                return Err(CloseReason::Protocol("limit passed: max_message_bytes".to_owned()));
-            }
-            self.handle(op)
-        });
+        let result = parse(&mut cursor, &self.limits)
+            .map_err(CloseReason::from)
+            .and_then(|op| {
+                // A framed message was measured before; one of many in a WebSocket message was not.
+                if cursor.position() > self.limits.max_message_bytes {
+                    return Err(CloseReason::Protocol(
+                        "limit passed: max_message_bytes".to_owned(),
+                    ));
+                }
+                self.handle(op)
+            });
         match result {
             Ok(incoming) => {
                 self.stats.messages_received += 1;
@@ -348,8 +374,18 @@ impl<P: Payload> Session<P> {
             Op::StartSession(start) if !is_open => self.handle_start(&start),
             Op::StartSession(_) => protocol("a second op:start-session"),
             _ if !is_open => protocol("the first message must be op:start-session"),
-            Op::Deliver { to, args, answer, resolver } => {
-                let Arguments { selector, bytes, descs, count } = args;
+            Op::Deliver {
+                to,
+                args,
+                answer,
+                resolver,
+            } => {
+                let Arguments {
+                    selector,
+                    bytes,
+                    descs,
+                    count,
+                } = args;
                 let args = Args { bytes, descs };
                 if let Target::Export(position) = to
                     && let Some(Export::Resolver(_) | Export::Spent) =
@@ -370,7 +406,13 @@ impl<P: Payload> Session<P> {
                     Desc::ImportObject(at) | Desc::ImportPromise(at) => at,
                     Desc::Export(at) | Desc::Answer(at) => at,
                 });
-                Ok(Incoming::Deliver(Delivery { to, selector, args, answer, resolver }))
+                Ok(Incoming::Deliver(Delivery {
+                    to,
+                    selector,
+                    args,
+                    answer,
+                    resolver,
+                }))
             }
             Op::Listen { to, resolver } => Ok(Incoming::Listen { to, resolver }),
             Op::GcExports(deltas) => {
@@ -389,23 +431,36 @@ impl<P: Payload> Session<P> {
                 Ok(Incoming::Dropped(dropped, Vec::new()))
             }
             Op::GcAnswers(numbers) => {
-                let dropped = numbers.into_iter().filter_map(|n| self.answers.remove(n)).collect();
+                let dropped = numbers
+                    .into_iter()
+                    .filter_map(|n| self.answers.remove(n))
+                    .collect();
                 Ok(Incoming::Dropped(Vec::new(), dropped))
             }
         }
     }
 
-    fn handle_start<'a>(&mut self, start: &StartSession<'_>) -> Result<Incoming<'a, P>, CloseReason> {
+    fn handle_start<'a>(
+        &mut self,
+        start: &StartSession<'_>,
+    ) -> Result<Incoming<'a, P>, CloseReason> {
         if start.version != self.profile.captp_version {
             return Err(CloseReason::Protocol("invalid-version".to_owned()));
         }
         // Verified over the bytes as they came, so a peer's own order of keys does no harm.
         let mut signed = Vec::with_capacity(start.location_bytes.len() + 20);
-        signed.put_record("my-location", |out| out.extend_from_slice(start.location_bytes));
+        signed.put_record("my-location", |out| {
+            out.extend_from_slice(start.location_bytes)
+        });
         if !start.key.verify(&signed, &start.signature) {
-            return Err(CloseReason::Protocol("Invalid location signature".to_owned()));
+            return Err(CloseReason::Protocol(
+                "Invalid location signature".to_owned(),
+            ));
         }
-        let peer = Peer { location: start.location.clone(), key: start.key };
+        let peer = Peer {
+            location: start.location.clone(),
+            key: start.key,
+        };
         if let State::AwaitStart { held, .. } =
             std::mem::replace(&mut self.state, State::Open { peer })
         {
@@ -422,7 +477,9 @@ impl<P: Payload> Session<P> {
         count: usize,
     ) -> Result<Incoming<'a, P>, CloseReason> {
         if count != 1 {
-            return Err(CloseReason::Protocol("a resolver takes one value".to_owned()));
+            return Err(CloseReason::Protocol(
+                "a resolver takes one value".to_owned(),
+            ));
         }
         let broken = match selector {
             Some("fulfill") => false,
@@ -434,10 +491,16 @@ impl<P: Payload> Session<P> {
             }
         };
         // The first resolution wins; another one is ignored.
-        let Some(entry) = self.exports.get_mut(position) else { return Ok(self.ignore(&value)) };
-        let Export::Resolver(number) = *entry else { return Ok(self.ignore(&value)) };
+        let Some(entry) = self.exports.get_mut(position) else {
+            return Ok(self.ignore(&value));
+        };
+        let Export::Resolver(number) = *entry else {
+            return Ok(self.ignore(&value));
+        };
         *entry = Export::Spent;
-        let Some(question) = self.questions.take(number) else { return Ok(self.ignore(&value)) };
+        let Some(question) = self.questions.take(number) else {
+            return Ok(self.ignore(&value));
+        };
         self.answered = true;
         if question.is_answer {
             self.waiting = self.waiting.saturating_sub(1);
@@ -445,7 +508,11 @@ impl<P: Payload> Session<P> {
         } else {
             self.questions.forget(number);
         }
-        Ok(Incoming::Settled { question: question.item, broken, value })
+        Ok(Incoming::Settled {
+            question: question.item,
+            broken,
+            value,
+        })
     }
 
     /// Ignores a value, but gives back the references that the peer counted in it.
@@ -573,7 +640,14 @@ impl<P: Payload> Session<P> {
         let deliver_only = self.profile.deliver_only;
         let selector = if broken { "break" } else { "fulfill" };
         self.writer().message(|out| {
-            write_call(out, deliver_only, Target::Export(resolver), Some(selector), value, descs);
+            write_call(
+                out,
+                deliver_only,
+                Target::Export(resolver),
+                Some(selector),
+                value,
+                descs,
+            );
             if !deliver_only {
                 out.extend_from_slice(b"ff");
             }
@@ -600,7 +674,8 @@ impl<P: Payload> Session<P> {
             return;
         }
         if let CloseReason::Protocol(text) | CloseReason::Local(text) = &reason {
-            self.out.message(|out| out.put_record("op:abort", |out| out.put_str(text)));
+            self.out
+                .message(|out| out.put_record("op:abort", |out| out.put_str(text)));
         }
         let peer = match &self.state {
             State::Open { peer } => Some(peer.clone()),
@@ -704,7 +779,11 @@ fn write_call(
     args: &[u8],
     descs: &[Desc],
 ) {
-    let label: &[u8] = if deliver_only { b"<15'op:deliver-only" } else { b"<10'op:deliver" };
+    let label: &[u8] = if deliver_only {
+        b"<15'op:deliver-only"
+    } else {
+        b"<10'op:deliver"
+    };
     out.reserve(args.len() + 96);
     out.extend_from_slice(label);
     Desc::from(to).write(out);
@@ -737,7 +816,10 @@ fn splice(out: &mut Vec<u8>, args: &[u8], descs: &[Desc]) {
                 let is_desc = matches!(
                     ahead.next(),
                     Ok(Token::Symbol(
-                        "desc:import-object" | "desc:import-promise" | "desc:export" | "desc:answer"
+                        "desc:import-object"
+                            | "desc:import-promise"
+                            | "desc:export"
+                            | "desc:answer"
                     ))
                 );
                 if is_desc && ahead.next().is_ok() && ahead.next().is_ok() {

@@ -13,7 +13,10 @@ impl<T> Slab<T> {
     fn new() -> Self {
         // Number 0 is never handed out: it is the bootstrap among exports, and some peers refuse
         // it as an answer number.
-        Self { entries: vec![None], free: Vec::new() }
+        Self {
+            entries: vec![None],
+            free: Vec::new(),
+        }
     }
 
     fn insert(&mut self, item: T) -> u64 {
@@ -30,7 +33,9 @@ impl<T> Slab<T> {
     }
 
     fn slot(&mut self, position: u64) -> Option<&mut Option<T>> {
-        usize::try_from(position).ok().and_then(|index| self.entries.get_mut(index))
+        usize::try_from(position)
+            .ok()
+            .and_then(|index| self.entries.get_mut(index))
     }
 
     fn get_mut(&mut self, position: u64) -> Option<&mut T> {
@@ -74,7 +79,10 @@ struct Export<T> {
 
 impl<T> Exports<T> {
     pub(super) fn new() -> Self {
-        Self { slab: Slab::new(), positions: HashMap::new() }
+        Self {
+            slab: Slab::new(),
+            positions: HashMap::new(),
+        }
     }
 
     /// Mentions an item to the peer once more, under the position it already has or a new one.
@@ -86,7 +94,11 @@ impl<T> Exports<T> {
             export.count += 1;
             return position;
         }
-        let position = self.slab.insert(Export { item: item(), identity, count: 1 });
+        let position = self.slab.insert(Export {
+            item: item(),
+            identity,
+            count: 1,
+        });
         if let Some(identity) = identity {
             self.positions.insert(identity, position);
         }
@@ -106,7 +118,9 @@ impl<T> Exports<T> {
         if export.count > 0 {
             return Ok(None);
         }
-        let Some(export) = self.slab.take(position) else { return Ok(None) };
+        let Some(export) = self.slab.take(position) else {
+            return Ok(None);
+        };
         self.slab.release(position);
         if let Some(identity) = export.identity {
             self.positions.remove(&identity);
@@ -126,7 +140,11 @@ impl<T> Exports<T> {
 
     pub(super) fn drain(&mut self) -> Vec<T> {
         self.positions.clear();
-        self.slab.drain().into_iter().map(|export| export.item).collect()
+        self.slab
+            .drain()
+            .into_iter()
+            .map(|export| export.item)
+            .collect()
     }
 }
 
@@ -242,6 +260,9 @@ impl<T> Imports<T> {
     }
 
     pub(super) fn drain(&mut self) -> Vec<T> {
-        std::mem::take(&mut self.0).into_values().map(|entry| entry.0).collect()
+        std::mem::take(&mut self.0)
+            .into_values()
+            .map(|entry| entry.0)
+            .collect()
     }
 }

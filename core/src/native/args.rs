@@ -19,13 +19,19 @@ pub struct Args<'a> {
 
 impl std::fmt::Debug for Args<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Args").field("taken", &self.index).finish_non_exhaustive()
+        f.debug_struct("Args")
+            .field("taken", &self.index)
+            .finish_non_exhaustive()
     }
 }
 
 impl<'a> Args<'a> {
     pub(super) fn new(vat: &'a Arc<NativeVat>, view: View<'a, Ref<Native>>) -> Self {
-        Self { vat, reader: view.reader(), index: 0 }
+        Self {
+            vat,
+            reader: view.reader(),
+            index: 0,
+        }
     }
 
     /// Takes the next argument.
@@ -36,7 +42,9 @@ impl<'a> Args<'a> {
         let index = self.index;
         self.index += 1;
         if self.reader.is_empty() {
-            return Err(Error::remote(format!("TypeError: argument {index} is missing")));
+            return Err(Error::remote(format!(
+                "TypeError: argument {index} is missing"
+            )));
         }
         de::read(&mut self.reader, self.vat)
             .map_err(|error| Error::remote(format!("TypeError: argument {index}: {error}")))
@@ -50,7 +58,10 @@ impl<'a> Args<'a> {
         if self.reader.is_empty() {
             return Ok(());
         }
-        Err(Error::remote(format!("TypeError: {} arguments are due, more were given", self.index)))
+        Err(Error::remote(format!(
+            "TypeError: {} arguments are due, more were given",
+            self.index
+        )))
     }
 
     /// Takes one argument and no more.

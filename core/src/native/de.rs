@@ -102,7 +102,10 @@ impl<'r, 'de> Decoder<'r, 'de> {
     }
 
     fn inner(&mut self) -> Decoder<'_, 'de> {
-        Decoder { reader: self.reader, vat: self.vat }
+        Decoder {
+            reader: self.reader,
+            vat: self.vat,
+        }
     }
 }
 
@@ -154,7 +157,11 @@ impl<'de> Deserializer<'de> for &mut Decoder<'_, 'de> {
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Unexpected> {
-        if name == REFERENCE { self.deserialize_any(visitor) } else { visitor.visit_newtype_struct(self) }
+        if name == REFERENCE {
+            self.deserialize_any(visitor)
+        } else {
+            visitor.visit_newtype_struct(self)
+        }
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -170,7 +177,9 @@ impl<'de> Deserializer<'de> for &mut Decoder<'_, 'de> {
                 self.close()?;
                 Ok(value)
             }
-            _ => Err(Unexpected("a variant must be a name, or a dictionary of one".to_owned())),
+            _ => Err(Unexpected(
+                "a variant must be a name, or a dictionary of one".to_owned(),
+            )),
         }
     }
 
@@ -224,12 +233,17 @@ impl<'de> de::MapAccess<'de> for Items<'_, '_, 'de> {
             return Ok(None);
         }
         match self.decoder.reader.next()? {
-            Item::Str(key) => seed.deserialize(BorrowedStrDeserializer::new(key)).map(Some),
+            Item::Str(key) => seed
+                .deserialize(BorrowedStrDeserializer::new(key))
+                .map(Some),
             _ => Err(Unexpected("a dictionary's keys must be strings".to_owned())),
         }
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Unexpected> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(
+        &mut self,
+        seed: V,
+    ) -> Result<V::Value, Unexpected> {
         seed.deserialize(&mut self.decoder.inner())
     }
 }
@@ -243,7 +257,10 @@ impl<'de> de::EnumAccess<'de> for Variant<'_, '_, 'de> {
     type Error = Unexpected;
     type Variant = Self;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Unexpected> {
+    fn variant_seed<V: DeserializeSeed<'de>>(
+        self,
+        seed: V,
+    ) -> Result<(V::Value, Self), Unexpected> {
         match self.decoder.reader.next()? {
             Item::Str(name) => {
                 let name = BorrowedStrDeserializer::<Unexpected>::new(name);
@@ -261,7 +278,10 @@ impl<'de> de::VariantAccess<'de> for Variant<'_, '_, 'de> {
         de::Deserialize::deserialize(self.decoder)
     }
 
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Unexpected> {
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(
+        self,
+        seed: T,
+    ) -> Result<T::Value, Unexpected> {
         seed.deserialize(self.decoder)
     }
 

@@ -109,15 +109,24 @@ impl Host for Native {
             Answer::Later(future) => future,
         };
         // Most handlers end without suspending: no task for those.
-        if let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        if let Poll::Ready(result) = future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+        {
             return reply(result);
         }
         let promise = Self::new_promise((), vat, Cell::pending());
-        let (settled, home) = (promise.clone(), Arc::clone(vat));
-        let future = InTurn { vat: Arc::clone(vat), future };
+        let unfinished = Unfinished {
+            vat: Arc::clone(vat),
+            promise: Some(promise.clone()),
+        };
+        let future = InTurn {
+            vat: Arc::clone(vat),
+            future,
+        };
         vat.home().runtime().spawn(Box::pin(async move {
             let result = future.await;
-            home.resolve((), settled, reply(result));
+            unfinished.finish(reply(result));
         }));
         Reply::Promise(promise)
     }
@@ -129,19 +138,21 @@ impl Host for Native {
         }
     }
 
-    fn accept(
-        (): (),
-        _vat: &Arc<Vat<Self>>,
-        value: View<'_, Ref<Self>>,
-    ) -> Result<Passed, Error> {
-        let refs = value.refs().iter().map(|reference| reference.dup(())).collect();
+    fn accept((): (), _vat: &Arc<Vat<Self>>, value: View<'_, Ref<Self>>) -> Result<Passed, Error> {
+        let refs = value
+            .refs()
+            .iter()
+            .map(|reference| reference.dup(()))
+            .collect();
         Ok(Passed::new(Passable::from_parts(value.bytes(), refs)))
     }
 
     fn accept_failure((): (), _vat: &Arc<Vat<Self>>, reason: View<'_, Ref<Self>>) -> Error {
         match reason.reader().next() {
             Ok(Item::Error(message) | Item::Str(message) | Item::Symbol(message)) => {
-                Error::Remote(RemoteError { message: message.into() })
+                Error::Remote(RemoteError {
+                    message: message.into(),
+                })
             }
             _ => Error::remote("the far side broke the promise with a value that is no error"),
         }
@@ -182,6 +193,30 @@ impl Host for Native {
 
     fn schedule_turns(vat: &Arc<Vat<Self>>) {
         vat.home().runtime().schedule_turns();
+    }
+}
+
+/// The promise of a handler that has not ended. If its task is dropped, the promise breaks:
+/// whoever waits for it must not wait for ever.
+struct Unfinished {
+    vat: Arc<NativeVat>,
+    promise: Option<PromiseCell>,
+}
+
+impl Unfinished {
+    fn finish(mut self, reply: Reply<Native>) {
+        if let Some(promise) = self.promise.take() {
+            self.vat.resolve((), promise, reply);
+        }
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(promise) = self.promise.take() {
+            let error = Error::remote("RuntimeError: the method was dropped before it ended");
+            self.vat.resolve((), promise, Reply::Failure(error));
+        }
     }
 }
 

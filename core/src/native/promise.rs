@@ -34,7 +34,9 @@ pub struct Promise {
 
 impl std::fmt::Debug for Promise {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Promise").field(&*lock(&self.cell.0)).finish()
+        f.debug_tuple("Promise")
+            .field(&*lock(&self.cell.0))
+            .finish()
     }
 }
 
@@ -81,7 +83,10 @@ impl Promise {
         match ser::args(args) {
             Ok(args) => {
                 let target = Ref::Promise(self.cell.clone());
-                let message = Message { selector: Some(method), args: args.view() };
+                let message = Message {
+                    selector: Some(method),
+                    args: args.view(),
+                };
                 let cell = vat.call((), &target, message);
                 Self { vat, cell }
             }
@@ -102,7 +107,11 @@ impl Promise {
     /// # Errors
     /// (Of the future.) Why the promise broke, or that the value is not a `T`.
     pub fn when<T: DeserializeOwned>(&self) -> When<T> {
-        When { promise: self.clone(), waker: None, result: PhantomData }
+        When {
+            promise: self.clone(),
+            waker: None,
+            result: PhantomData,
+        }
     }
 
     /// Runs `f` with the value, in a turn of its own; the result is the promise for what `f`
@@ -126,8 +135,16 @@ impl Promise {
     pub fn except<R: Serialize>(&self, f: impl FnOnce(Error) -> R + Send + 'static) -> Self {
         self.chain(move |_, outcome| match outcome {
             Outcome::Fulfilled(value) => {
-                let refs = value.view().refs().iter().map(|reference| reference.dup(())).collect();
-                Ok(crate::passable::Passable::from_parts(value.view().bytes(), refs))
+                let refs = value
+                    .view()
+                    .refs()
+                    .iter()
+                    .map(|reference| reference.dup(()))
+                    .collect();
+                Ok(crate::passable::Passable::from_parts(
+                    value.view().bytes(),
+                    refs,
+                ))
             }
             Outcome::Broken(error) => ser::value(&f(error)),
         })
@@ -194,7 +211,9 @@ impl<T: DeserializeOwned> Future for When<T> {
             (None, None) => {
                 let waker = Arc::new(Mutex::new(cx.waker().clone()));
                 this.waker = Some(Arc::clone(&waker));
-                this.promise.vat.when((), &this.promise.cell, Callback::Wake(waker));
+                this.promise
+                    .vat
+                    .when((), &this.promise.cell, Callback::Wake(waker));
             }
         }
         Poll::Pending

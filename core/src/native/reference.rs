@@ -41,11 +41,17 @@ impl Reference {
 
     /// A reference to an object of ours. The same object is always the same reference to a peer.
     pub fn from_arc(object: Arc<dyn Referenceable>) -> Self {
-        Self { vat: Weak::new(), inner: Ref::Local(object) }
+        Self {
+            vat: Weak::new(),
+            inner: Ref::Local(object),
+        }
     }
 
     pub(crate) fn from_parts(vat: &Arc<NativeVat>, inner: Ref<Native>) -> Self {
-        Self { vat: Arc::downgrade(vat), inner }
+        Self {
+            vat: Arc::downgrade(vat),
+            inner,
+        }
     }
 
     pub(super) fn into_inner(self) -> Ref<Native> {
@@ -70,7 +76,10 @@ impl Reference {
     pub fn send<A: Serialize + ?Sized>(&self, method: &str, args: &A) -> Promise {
         match (self.vat(), ser::args(args)) {
             (Ok(vat), Ok(args)) => {
-                let message = Message { selector: Some(method), args: args.view() };
+                let message = Message {
+                    selector: Some(method),
+                    args: args.view(),
+                };
                 let cell = vat.call((), &self.inner, message);
                 Promise::from_parts(vat, cell)
             }
@@ -85,7 +94,10 @@ impl Reference {
     /// If an argument cannot be passed.
     pub fn send_only<A: Serialize + ?Sized>(&self, method: &str, args: &A) -> Result<(), Error> {
         let args = ser::args(args)?;
-        let message = Message { selector: Some(method), args: args.view() };
+        let message = Message {
+            selector: Some(method),
+            args: args.view(),
+        };
         self.vat()?.send((), &self.inner, message, None);
         Ok(())
     }
@@ -107,7 +119,10 @@ impl Reference {
 
 impl Clone for Reference {
     fn clone(&self) -> Self {
-        Self { vat: Weak::clone(&self.vat), inner: self.inner.dup(()) }
+        Self {
+            vat: Weak::clone(&self.vat),
+            inner: self.inner.dup(()),
+        }
     }
 }
 
@@ -132,7 +147,10 @@ impl PartialEq for Reference {
 impl From<Promise> for Reference {
     fn from(promise: Promise) -> Self {
         let (vat, cell) = promise.into_parts();
-        Self { vat: Arc::downgrade(&vat), inner: Ref::Promise(cell) }
+        Self {
+            vat: Arc::downgrade(&vat),
+            inner: Ref::Promise(cell),
+        }
     }
 }
 
@@ -159,7 +177,9 @@ impl Serialize for Reference {
         stash::put(Stashed::Reference(self.clone()));
         let done = serializer.serialize_newtype_struct(REFERENCE, &());
         if stash::take().is_some() {
-            return Err(S::Error::custom("a reference can be carried by marotte only"));
+            return Err(S::Error::custom(
+                "a reference can be carried by marotte only",
+            ));
         }
         done
     }

@@ -27,7 +27,10 @@ pub struct Home {
 impl Home {
     /// A home on that runtime.
     pub fn new(runtime: impl Runtime + 'static) -> Self {
-        Self { runtime: Box::new(runtime), turn: Mutex::new(()) }
+        Self {
+            runtime: Box::new(runtime),
+            turn: Mutex::new(()),
+        }
     }
 
     /// Enters a turn: while the guard lives, no other thread runs this vat's objects. Methods of

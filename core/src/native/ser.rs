@@ -12,14 +12,23 @@ use crate::passable::{Builder, Passable};
 /// Encodes one value.
 pub(super) fn value<T: Serialize + ?Sized>(value: &T) -> Result<Passable<Ref<Native>>, Error> {
     let mut builder = Builder::default();
-    value.serialize(Encoder { out: &mut builder, args: false }).map_err(|e| e.locate("result"))?;
+    value
+        .serialize(Encoder {
+            out: &mut builder,
+            args: false,
+        })
+        .map_err(|e| e.locate("result"))?;
     Ok(builder.finish())
 }
 
 /// Encodes the arguments of a call: the parts of a tuple, nothing for `()`, else one value.
 pub(super) fn args<T: Serialize + ?Sized>(args: &T) -> Result<Passable<Ref<Native>>, Error> {
     let mut builder = Builder::default();
-    args.serialize(Encoder { out: &mut builder, args: true }).map_err(|e| e.locate("args"))?;
+    args.serialize(Encoder {
+        out: &mut builder,
+        args: true,
+    })
+    .map_err(|e| e.locate("args"))?;
     Ok(builder.finish())
 }
 
@@ -32,7 +41,10 @@ pub(super) struct Unpassable {
 
 impl Unpassable {
     fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), path: Vec::new() }
+        Self {
+            what: what.into(),
+            path: Vec::new(),
+        }
     }
 
     fn at(mut self, step: String) -> Self {
@@ -42,7 +54,10 @@ impl Unpassable {
 
     fn locate(self, root: &str) -> Error {
         let steps: String = self.path.into_iter().rev().collect();
-        Error::NotPassable { path: format!("{root}{steps}"), what: self.what }
+        Error::NotPassable {
+            path: format!("{root}{steps}"),
+            what: self.what,
+        }
     }
 }
 
@@ -68,7 +83,10 @@ struct Encoder<'a> {
 
 impl Encoder<'_> {
     fn inner(&mut self) -> Encoder<'_> {
-        Encoder { out: self.out, args: false }
+        Encoder {
+            out: self.out,
+            args: false,
+        }
     }
 }
 
@@ -86,12 +104,14 @@ impl Compound<'_> {
     fn item<T: Serialize + ?Sized>(&mut self, item: &T) -> Result<(), Unpassable> {
         let index = self.index;
         self.index += 1;
-        item.serialize(self.encoder.inner()).map_err(|e| e.at(format!("[{index}]")))
+        item.serialize(self.encoder.inner())
+            .map_err(|e| e.at(format!("[{index}]")))
     }
 
     fn entry<T: Serialize + ?Sized>(&mut self, key: &str, item: &T) -> Result<(), Unpassable> {
         self.encoder.out.key(key);
-        item.serialize(self.encoder.inner()).map_err(|e| e.at(format!("[{key:?}]")))
+        item.serialize(self.encoder.inner())
+            .map_err(|e| e.at(format!("[{key:?}]")))
     }
 
     fn end_list(self) -> Result<(), Unpassable> {
@@ -102,13 +122,19 @@ impl Compound<'_> {
     }
 
     fn end_dict(self) -> Result<(), Unpassable> {
-        self.encoder.out.end_dict().map_err(|e| Unpassable::new(format!("a map with {e}")))?;
+        self.encoder
+            .out
+            .end_dict()
+            .map_err(|e| Unpassable::new(format!("a map with {e}")))?;
         self.unwrap_variant()
     }
 
     fn unwrap_variant(self) -> Result<(), Unpassable> {
         if self.wrapped {
-            self.encoder.out.end_dict().map_err(|e| Unpassable::new(e.to_string()))?;
+            self.encoder
+                .out
+                .end_dict()
+                .map_err(|e| Unpassable::new(e.to_string()))?;
         }
         Ok(())
     }
@@ -119,18 +145,34 @@ impl<'a> Encoder<'a> {
         if !self.args {
             self.out.begin_list();
         }
-        Compound { encoder: self, index: 0, key: String::new(), wrapped }
+        Compound {
+            encoder: self,
+            index: 0,
+            key: String::new(),
+            wrapped,
+        }
     }
 
     fn dict(self, wrapped: bool) -> Compound<'a> {
         self.out.begin_dict();
-        Compound { encoder: Encoder { args: false, ..self }, index: 0, key: String::new(), wrapped }
+        Compound {
+            encoder: Encoder {
+                args: false,
+                ..self
+            },
+            index: 0,
+            key: String::new(),
+            wrapped,
+        }
     }
 
     fn variant(self, name: &str) -> Self {
         self.out.begin_dict();
         self.out.key(name);
-        Encoder { args: false, ..self }
+        Encoder {
+            args: false,
+            ..self
+        }
     }
 }
 
@@ -238,7 +280,11 @@ impl<'a> ser::Serializer for Encoder<'a> {
                     return Err(Unpassable::new(format!("{decimal:?} as an integer")));
                 }
             }
-            None => return Err(Unpassable::new("a type that borrows a private name of marotte")),
+            None => {
+                return Err(Unpassable::new(
+                    "a type that borrows a private name of marotte",
+                ));
+            }
         }
         Ok(())
     }
@@ -251,13 +297,22 @@ impl<'a> ser::Serializer for Encoder<'a> {
         value: &T,
     ) -> Result<(), Unpassable> {
         let mut inner = self.variant(variant);
-        value.serialize(inner.inner()).map_err(|e| e.at(format!("[{variant:?}]")))?;
-        inner.out.end_dict().map_err(|e| Unpassable::new(e.to_string()))
+        value
+            .serialize(inner.inner())
+            .map_err(|e| e.at(format!("[{variant:?}]")))?;
+        inner
+            .out
+            .end_dict()
+            .map_err(|e| Unpassable::new(e.to_string()))
     }
 
     fn serialize_seq(self, _: Option<usize>) -> Result<Compound<'a>, Unpassable> {
         // A sequence is one argument; only a tuple is an argument list.
-        Ok(Encoder { args: false, ..self }.list(false))
+        Ok(Encoder {
+            args: false,
+            ..self
+        }
+        .list(false))
     }
 
     fn serialize_tuple(self, _: usize) -> Result<Compound<'a>, Unpassable> {
@@ -265,7 +320,11 @@ impl<'a> ser::Serializer for Encoder<'a> {
     }
 
     fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Compound<'a>, Unpassable> {
-        Ok(Encoder { args: false, ..self }.list(false))
+        Ok(Encoder {
+            args: false,
+            ..self
+        }
+        .list(false))
     }
 
     fn serialize_tuple_variant(

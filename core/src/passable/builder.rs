@@ -37,7 +37,12 @@ pub struct Builder<R> {
 
 impl<R> Default for Builder<R> {
     fn default() -> Self {
-        Self { out: Passable::default(), holes: Vec::new(), keys: Vec::new(), open: Vec::new() }
+        Self {
+            out: Passable::default(),
+            holes: Vec::new(),
+            keys: Vec::new(),
+            open: Vec::new(),
+        }
     }
 }
 
@@ -103,7 +108,9 @@ impl<R> Builder<R> {
 
     /// An error, passed by its message.
     pub fn error(&mut self, message: &str) {
-        self.out.bytes.put_record("desc:error", |out| out.put_str(message));
+        self.out
+            .bytes
+            .put_record("desc:error", |out| out.put_str(message));
     }
 
     /// A reference; its descriptor is written when a session sends the message.
@@ -144,7 +151,9 @@ impl<R> Builder<R> {
         let base = self.open.pop().unwrap_or(0);
         let bytes = &self.out.bytes;
         let encoded = |&(start, end): &(usize, usize)| &bytes[start..end];
-        let sorted = self.keys[base..].windows(2).all(|two| encoded(&two[0]) < encoded(&two[1]));
+        let sorted = self.keys[base..]
+            .windows(2)
+            .all(|two| encoded(&two[0]) < encoded(&two[1]));
         let result = if sorted { Ok(()) } else { self.sort(base) };
         self.keys.truncate(base);
         self.out.bytes.push(b'}');
@@ -168,8 +177,13 @@ impl<R> Builder<R> {
         // Entries move as whole runs of bytes; the references inside them move along.
         let moved = self.holes.partition_point(|&hole| hole < first);
         let old_holes = self.holes.split_off(moved);
-        let mut old_refs: Vec<Option<R>> =
-            self.out.refs.split_off(moved).into_iter().map(Some).collect();
+        let mut old_refs: Vec<Option<R>> = self
+            .out
+            .refs
+            .split_off(moved)
+            .into_iter()
+            .map(Some)
+            .collect();
         let mut sorted = Vec::with_capacity(end - first);
         for index in order {
             let start = keys[index].0;
@@ -177,7 +191,8 @@ impl<R> Builder<R> {
             let inside = old_holes.partition_point(|&hole| hole < start)
                 ..old_holes.partition_point(|&hole| hole < stop);
             for hole in inside {
-                self.holes.push(first + sorted.len() + (old_holes[hole] - start));
+                self.holes
+                    .push(first + sorted.len() + (old_holes[hole] - start));
                 self.out.refs.extend(old_refs[hole].take());
             }
             sorted.extend_from_slice(&bytes[start..stop]);

@@ -29,19 +29,28 @@ pub struct Passable<R> {
 
 impl<R> Default for Passable<R> {
     fn default() -> Self {
-        Self { bytes: Vec::new(), refs: Vec::new() }
+        Self {
+            bytes: Vec::new(),
+            refs: Vec::new(),
+        }
     }
 }
 
 impl<R> Passable<R> {
     /// A passable with received bytes and the references its descriptors stand for.
     pub(crate) fn from_parts(bytes: &[u8], refs: Vec<R>) -> Self {
-        Self { bytes: bytes.to_vec(), refs }
+        Self {
+            bytes: bytes.to_vec(),
+            refs,
+        }
     }
 
     /// Borrows the whole.
     pub fn view(&self) -> View<'_, R> {
-        View { bytes: &self.bytes, refs: &self.refs }
+        View {
+            bytes: &self.bytes,
+            refs: &self.refs,
+        }
     }
 
     /// The references inside, in order of appearance.

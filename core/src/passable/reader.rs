@@ -72,7 +72,10 @@ pub struct Reader<'a, R> {
 
 impl<R> Clone for Reader<'_, R> {
     fn clone(&self) -> Self {
-        Self { cursor: self.cursor.clone(), refs: self.refs.clone() }
+        Self {
+            cursor: self.cursor.clone(),
+            refs: self.refs.clone(),
+        }
     }
 }
 
@@ -125,7 +128,10 @@ impl<'a, R> Reader<'a, R> {
     }
 
     fn reference(&mut self) -> Result<Item<'a, R>, ReadError> {
-        self.refs.next().map(Item::Ref).ok_or(ReadError::Shape("more references than descriptors"))
+        self.refs
+            .next()
+            .map(Item::Ref)
+            .ok_or(ReadError::Shape("more references than descriptors"))
     }
 
     fn record(&mut self) -> Result<Item<'a, R>, ReadError> {
@@ -148,7 +154,11 @@ impl<'a, R> Reader<'a, R> {
                 Item::Error(message)
             }
             "exn:fail:mystery" => Item::Error("the far side keeps its reasons to itself"),
-            label => return Err(ReadError::UnknownRecord { label: label.to_owned() }),
+            label => {
+                return Err(ReadError::UnknownRecord {
+                    label: label.to_owned(),
+                });
+            }
         };
         match self.cursor.next()? {
             Token::EndRecord => Ok(item),
@@ -166,7 +176,10 @@ impl<'a, R> Reader<'a, R> {
                 Token::Record => {
                     depth += 1;
                     if let Token::Symbol(
-                        "desc:import-object" | "desc:import-promise" | "desc:export" | "desc:answer",
+                        "desc:import-object"
+                        | "desc:import-promise"
+                        | "desc:export"
+                        | "desc:answer",
                     ) = self.cursor.clone().next()?
                     {
                         self.reference()?;

@@ -25,7 +25,10 @@ pub struct Cell<H: Host> {
 }
 
 pub(crate) enum State<H: Host> {
-    Pending { route: Route<H>, reactions: Vec<Reaction<H>> },
+    Pending {
+        route: Route<H>,
+        reactions: Vec<Reaction<H>>,
+    },
     Settled(Outcome<H>),
 }
 
@@ -56,6 +59,9 @@ pub enum Reaction<H: Host> {
 /// Messages that waited for a promise, and the promises for their results.
 pub(crate) type Waiting<H> = Vec<(OwnedMessage<H>, Option<<H as Host>::Promise>)>;
 
+/// What a promise leaves behind when it settles: what to do, and the route that is needed no more.
+pub(crate) type Leftovers<H> = (Vec<Reaction<H>>, Route<H>);
+
 impl<H: Host> Cell<H> {
     /// A promise that this vat will resolve.
     pub fn pending() -> Self {
@@ -64,12 +70,21 @@ impl<H: Host> Cell<H> {
 
     /// A promise whose value lies along `route`.
     pub fn routed(route: Route<H>) -> Self {
-        Self { state: State::Pending { route, reactions: Vec::new() }, handled: false }
+        Self {
+            state: State::Pending {
+                route,
+                reactions: Vec::new(),
+            },
+            handled: false,
+        }
     }
 
     /// A promise that is settled already.
     pub fn settled(outcome: Outcome<H>) -> Self {
-        Self { state: State::Settled(outcome), handled: false }
+        Self {
+            state: State::Settled(outcome),
+            handled: false,
+        }
     }
 
     /// The outcome, if there is one.
@@ -112,10 +127,7 @@ impl<H: Host> Cell<H> {
 
     /// Settles a pending promise and returns what waited for it; gives the outcome back if it had
     /// settled before.
-    pub(crate) fn settle(
-        &mut self,
-        outcome: Outcome<H>,
-    ) -> Result<(Vec<Reaction<H>>, Route<H>), Outcome<H>> {
+    pub(crate) fn settle(&mut self, outcome: Outcome<H>) -> Result<Leftovers<H>, Outcome<H>> {
         match std::mem::replace(&mut self.state, State::Settled(outcome)) {
             State::Pending { route, reactions } => Ok((reactions, route)),
             settled @ State::Settled(_) => match std::mem::replace(&mut self.state, settled) {
@@ -171,7 +183,10 @@ impl<H: Host> Cell<H> {
 impl<H: Host> Drop for Cell<H> {
     /// Promises hold one another, in chains deeper than any stack.
     fn drop(&mut self) {
-        let nothing = State::Pending { route: Route::Here, reactions: Vec::new() };
+        let nothing = State::Pending {
+            route: Route::Here,
+            reactions: Vec::new(),
+        };
         drop_flat(std::mem::replace(&mut self.state, nothing));
     }
 }

@@ -16,11 +16,18 @@ impl Int<'_> {
     pub fn to_i128(self) -> Option<i128> {
         if self.digits.len() <= 18 {
             // The common case, without 128-bit multiplication.
-            let n = self.digits.bytes().fold(0_i64, |n, d| n * 10 + i64::from(d - b'0'));
+            let n = self
+                .digits
+                .bytes()
+                .fold(0_i64, |n, d| n * 10 + i64::from(d - b'0'));
             return Some(i128::from(if self.negative { -n } else { n }));
         }
         let n: u128 = self.digits.parse().ok()?;
-        if self.negative { 0_i128.checked_sub_unsigned(n) } else { i128::try_from(n).ok() }
+        if self.negative {
+            0_i128.checked_sub_unsigned(n)
+        } else {
+            i128::try_from(n).ok()
+        }
     }
 
     /// The value, if it fits 64 bits with a sign.
@@ -79,7 +86,11 @@ const MAX_LENGTH_DIGITS: usize = 10;
 impl<'a> Cursor<'a> {
     /// Starts at the first byte. Integers may have up to 10,000 digits; see [`Self::max_digits`].
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, max_digits: 10_000 }
+        Self {
+            bytes,
+            at: 0,
+            max_digits: 10_000,
+        }
     }
 
     /// Sets how many digits an integer may have.
@@ -162,7 +173,9 @@ impl<'a> Cursor<'a> {
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Result<Token<'a>, SyrupError> {
         let Some(&first) = self.bytes.get(self.at) else {
-            return Err(SyrupError::Incomplete { needed: self.at + 1 });
+            return Err(SyrupError::Incomplete {
+                needed: self.at + 1,
+            });
         };
         let token = match first {
             b'0'..=b'9' => return self.number(),
@@ -194,7 +207,10 @@ impl<'a> Cursor<'a> {
         eight.copy_from_slice(raw);
         let value = f64::from_be_bytes(eight);
         if value.is_nan() && eight != super::writer::CANONICAL_NAN {
-            return Err(SyrupError::Malformed { at: start, why: "not the canonical NaN" });
+            return Err(SyrupError::Malformed {
+                at: start,
+                why: "not the canonical NaN",
+            });
         }
         Ok(Token::Float(value))
     }
@@ -206,9 +222,14 @@ impl<'a> Cursor<'a> {
         let window = &rest[..rest.len().min(self.max_digits.saturating_add(1))];
         let Some(run) = window.iter().position(|b| !b.is_ascii_digit()) else {
             if rest.len() > self.max_digits {
-                return Err(SyrupError::Limit { at: start, limit: "max_digits" });
+                return Err(SyrupError::Limit {
+                    at: start,
+                    limit: "max_digits",
+                });
             }
-            return Err(SyrupError::Incomplete { needed: self.bytes.len() + 1 });
+            return Err(SyrupError::Incomplete {
+                needed: self.bytes.len() + 1,
+            });
         };
         let (digits, ending) = (&rest[..run], rest[run]);
         if run > 1 && digits[0] == b'0' {
@@ -228,7 +249,10 @@ impl<'a> Cursor<'a> {
             }
             b':' | b'"' | b'\'' => {
                 if run > MAX_LENGTH_DIGITS {
-                    return Err(SyrupError::Limit { at: start, limit: "max_message_bytes" });
+                    return Err(SyrupError::Limit {
+                        at: start,
+                        limit: "max_message_bytes",
+                    });
                 }
                 let len = digits.iter().fold(0_usize, |n, d| {
                     n.saturating_mul(10).saturating_add(usize::from(d - b'0'))

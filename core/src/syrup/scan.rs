@@ -121,7 +121,10 @@ pub(crate) fn scan_records(
             _ => {}
         }
         if open.len() > limits.max_depth {
-            return Err(SyrupError::Limit { at, limit: "max_depth" });
+            return Err(SyrupError::Limit {
+                at,
+                limit: "max_depth",
+            });
         }
         if open.is_empty() {
             return Ok(());

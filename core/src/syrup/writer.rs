@@ -85,7 +85,11 @@ impl Writer for Vec<u8> {
 
     fn put_float(&mut self, value: f64) {
         self.push(b'D');
-        let raw = if value.is_nan() { CANONICAL_NAN } else { value.to_be_bytes() };
+        let raw = if value.is_nan() {
+            CANONICAL_NAN
+        } else {
+            value.to_be_bytes()
+        };
         self.extend_from_slice(&raw);
     }
 

@@ -51,7 +51,13 @@ enum Cut {
 impl Deframer {
     /// A deframer at the start of a stream.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, framing: None, partial: Vec::new(), needed: 0, resume: Resume::default() }
+        Self {
+            limits,
+            framing: None,
+            partial: Vec::new(),
+            needed: 0,
+            resume: Resume::default(),
+        }
     }
 
     /// Takes the next piece of the stream and gives each message that it completes to `handle`.
@@ -80,16 +86,24 @@ impl Deframer {
             return Ok(());
         }
         buffer.drain(..used);
-        buffer.reserve(self.needed.saturating_sub(buffer.len()));
         self.partial = buffer;
+        self.make_room();
         Ok(())
     }
 
     fn keep(&mut self, rest: &[u8]) {
         if !rest.is_empty() {
-            self.partial.reserve_exact(self.needed.max(rest.len()));
             self.partial.extend_from_slice(rest);
+            self.make_room();
         }
+    }
+
+    /// Makes room for the rest of a message, so that it is moved seldom. What a peer merely
+    /// announces gets no more than this at once.
+    fn make_room(&mut self) {
+        const MOST: usize = 1 << 20;
+        self.partial
+            .reserve(self.needed.saturating_sub(self.partial.len()).min(MOST));
     }
 
     fn cut_all(
@@ -126,7 +140,11 @@ impl Deframer {
 
     fn cut_prefixed(&self, buffer: &[u8]) -> Result<Cut, CloseReason> {
         const MOST_DIGITS: usize = 9;
-        let digits = buffer.iter().take(MOST_DIGITS + 1).take_while(|b| b.is_ascii_digit()).count();
+        let digits = buffer
+            .iter()
+            .take(MOST_DIGITS + 1)
+            .take_while(|b| b.is_ascii_digit())
+            .count();
         match buffer.get(digits) {
             None => return Ok(Cut::More(buffer.len() + 1)),
             Some(b':') if digits > 0 && digits <= MOST_DIGITS => {}
@@ -136,8 +154,9 @@ impl Deframer {
                 ));
             }
         }
-        let length =
-            buffer[..digits].iter().fold(0_usize, |n, digit| n * 10 + usize::from(digit - b'0'));
+        let length = buffer[..digits]
+            .iter()
+            .fold(0_usize, |n, digit| n * 10 + usize::from(digit - b'0'));
         if length > self.limits.max_message_bytes {
             return Err(too_long());
         }
@@ -145,12 +164,18 @@ impl Deframer {
         if buffer.len() < end {
             return Ok(Cut::More(end));
         }
-        Ok(Cut::Frame(Frame { body: digits + 1..end, next: end }))
+        Ok(Cut::Frame(Frame {
+            body: digits + 1..end,
+            next: end,
+        }))
     }
 
     /// Finds the end of a raw message by counting brackets; it is checked in full later.
     fn cut_raw(&mut self, buffer: &[u8]) -> Result<Cut, CloseReason> {
-        let Resume { at: start, mut depth } = self.resume;
+        let Resume {
+            at: start,
+            mut depth,
+        } = self.resume;
         let mut cursor = Cursor::new(&buffer[start..]).max_digits(self.limits.max_digits);
         loop {
             let at = start + cursor.position();
@@ -175,7 +200,10 @@ impl Deframer {
             if depth == 0 {
                 self.resume = Resume::default();
                 let end = start + cursor.position();
-                return Ok(Cut::Frame(Frame { body: 0..end, next: end }));
+                return Ok(Cut::Frame(Frame {
+                    body: 0..end,
+                    next: end,
+                }));
             }
         }
     }

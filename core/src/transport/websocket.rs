@@ -91,7 +91,11 @@ impl WsCodec {
             Err(HandshakeError::Failure(error)) => return Err(failed(&error)),
             Ok(socket) => State::Open(Box::new(socket)),
         };
-        Ok(Self { pipe, state, held: Vec::new() })
+        Ok(Self {
+            pipe,
+            state,
+            held: Vec::new(),
+        })
     }
 
     /// The connecting end. `url` is `ws://host:port/path`.
@@ -104,7 +108,11 @@ impl WsCodec {
             Err(HandshakeError::Failure(error)) => return Err(failed(&error)),
             Ok((socket, _)) => State::Open(Box::new(socket)),
         };
-        Ok(Self { pipe, state, held: Vec::new() })
+        Ok(Self {
+            pipe,
+            state,
+            held: Vec::new(),
+        })
     }
 
     /// Takes bytes from the socket; returns the next whole message, if there is one. Call with no
@@ -114,7 +122,9 @@ impl WsCodec {
             lock(&self.pipe.0).incoming.extend_from_slice(bytes);
         }
         self.go_on()?;
-        let State::Open(socket) = &mut self.state else { return Ok(None) };
+        let State::Open(socket) = &mut self.state else {
+            return Ok(None);
+        };
         loop {
             match socket.read() {
                 Ok(Message::Binary(message)) => return Ok(Some(message)),
@@ -124,13 +134,16 @@ impl WsCodec {
                     ));
                 }
                 // tungstenite answers pings itself.
-                Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_)) => {}
+                Ok(Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_)) => {
+                }
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Ok(None);
                 }
                 Err(Error::ConnectionClosed | Error::AlreadyClosed) => {
                     self.state = State::Closed;
-                    return Err(WireError::Closed("the peer closed the WebSocket".to_owned()));
+                    return Err(WireError::Closed(
+                        "the peer closed the WebSocket".to_owned(),
+                    ));
                 }
                 Err(error) => return Err(failed(&error)),
             }
@@ -163,7 +176,9 @@ impl WsCodec {
     pub(super) fn send(&mut self, message: Vec<u8>) -> Result<(), WireError> {
         match &mut self.state {
             State::Open(socket) => {
-                socket.write(Message::Binary(message.into())).map_err(|error| failed(&error))?;
+                socket
+                    .write(Message::Binary(message.into()))
+                    .map_err(|error| failed(&error))?;
                 socket.flush().map_err(|error| failed(&error))
             }
             State::Closed => Err(WireError::Closed("the WebSocket is closed".to_owned())),
@@ -184,7 +199,7 @@ impl WsCodec {
     }
 
     /// Appends what is to be written to the socket.
-    pub(super) fn outgoing(&mut self, into: &mut Vec<u8>) {
+    pub(super) fn outgoing(&self, into: &mut Vec<u8>) {
         into.append(&mut lock(&self.pipe.0).outgoing);
     }
 }

@@ -57,7 +57,12 @@ impl std::fmt::Debug for Wire {
 
 impl Wire {
     fn new(kind: Kind) -> Self {
-        Self { kind, unsent: Vec::new(), sent: 0, spare: Vec::new() }
+        Self {
+            kind,
+            unsent: Vec::new(),
+            sent: 0,
+            spare: Vec::new(),
+        }
     }
 
     /// A byte stream, such as TCP. Its framing is told from the first byte.
@@ -70,7 +75,9 @@ impl Wire {
     /// # Errors
     /// Never before bytes have come, but tungstenite's signature allows it.
     pub fn websocket_server(limits: &Limits) -> Result<Self, WireError> {
-        Ok(Self::new(Kind::WebSocket(Box::new(WsCodec::server(limits)?))))
+        Ok(Self::new(Kind::WebSocket(Box::new(WsCodec::server(
+            limits,
+        )?))))
     }
 
     /// The connecting end of a WebSocket, before its handshake. `url` is `ws://host:port/path`.
@@ -78,7 +85,9 @@ impl Wire {
     /// # Errors
     /// If the URL cannot be used.
     pub fn websocket_client(url: &str, limits: &Limits) -> Result<Self, WireError> {
-        Ok(Self::new(Kind::WebSocket(Box::new(WsCodec::client(url, limits)?))))
+        Ok(Self::new(Kind::WebSocket(Box::new(WsCodec::client(
+            url, limits,
+        )?))))
     }
 
     /// True if the transport keeps message boundaries; see
@@ -117,11 +126,15 @@ impl Wire {
         connection: &Arc<Connection<H>>,
         write: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
     ) -> io::Result<bool> {
-        let Kind::WebSocket(codec) = &mut self.kind else { return connection.write_with(write) };
+        let Kind::WebSocket(codec) = &mut self.kind else {
+            return connection.write_with(write);
+        };
         let (bytes, ends) = connection.take_output(std::mem::take(&mut self.spare));
         let mut start = 0;
         for end in ends {
-            codec.send(bytes[start..end].to_vec()).map_err(io::Error::other)?;
+            codec
+                .send(bytes[start..end].to_vec())
+                .map_err(io::Error::other)?;
             start = end;
         }
         self.spare = bytes;

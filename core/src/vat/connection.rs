@@ -43,6 +43,8 @@ pub struct Connection<H: Host> {
     /// Positions whose last reference was dropped. A lock of its own, because references are
     /// dropped anywhere.
     dropped: Mutex<Vec<u64>>,
+    /// Where we meant to connect to.
+    dialled: Option<Location>,
 }
 
 /// A reference to an object of a peer. Dropping the last handle gives it back to the peer.
@@ -53,7 +55,10 @@ pub struct Import<H: Host> {
 
 impl<H: Host> Import<H> {
     pub(super) fn new(connection: &Arc<Connection<H>>, position: u64) -> Arc<Self> {
-        Arc::new(Self { connection: Arc::clone(connection), position })
+        Arc::new(Self {
+            connection: Arc::clone(connection),
+            position,
+        })
     }
 
     /// The connection that it came over.
@@ -88,12 +93,19 @@ impl<H: Host> std::fmt::Debug for Import<H> {
 
 impl<H: Host> std::fmt::Debug for Connection<H> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connection").field("peer", &self.peer_location()).finish_non_exhaustive()
+        f.debug_struct("Connection")
+            .field("peer", &self.peer_location())
+            .finish_non_exhaustive()
     }
 }
 
 impl<H: Host> Connection<H> {
-    pub(super) fn new(vat: &Arc<Vat<H>>, config: Config, driver: Arc<dyn Driver>) -> Arc<Self> {
+    pub(super) fn new(
+        vat: &Arc<Vat<H>>,
+        config: Config,
+        driver: Arc<dyn Driver>,
+        dialled: Option<Location>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             vat: Arc::downgrade(vat),
             session: Mutex::new(Session::new(config)),
@@ -101,6 +113,7 @@ impl<H: Host> Connection<H> {
             // The driver writes our start-session without being told.
             awake: AtomicBool::new(true),
             dropped: Mutex::new(Vec::new()),
+            dialled,
         })
     }
 
@@ -131,6 +144,19 @@ impl<H: Host> Connection<H> {
     /// Where the peer says it can be reached; `None` if it has not said hello.
     pub fn peer_location(&self) -> Option<Location> {
         lock(&self.session).peer_location().cloned()
+    }
+
+    /// True if the peer is, or is meant to be, the one at that location.
+    ///
+    /// A peer we dialled is that one, whatever name it gives itself: the location's designator is
+    /// what a reference was made out to.
+    pub(super) fn leads_to(&self, location: &Location) -> bool {
+        self.dialled
+            .as_ref()
+            .is_some_and(|to| to.same_peer(location))
+            || self
+                .peer_location()
+                .is_some_and(|peer| peer.same_peer(location))
     }
 
     /// Counters of this connection.
@@ -253,7 +279,10 @@ impl<H: Host> Connection<H> {
             let mut session = lock(&self.session);
             let peer = session.peer_location().map(ToString::to_string);
             session.close(reason);
-            let reason = session.closed().map(ToString::to_string).unwrap_or_default();
+            let reason = session
+                .closed()
+                .map(ToString::to_string)
+                .unwrap_or_default();
             let text = match peer {
                 Some(peer) => format!("the connection to {peer} is gone: {reason}"),
                 None => reason,

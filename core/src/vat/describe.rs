@@ -33,7 +33,9 @@ impl<H: Host> Connection<H> {
         session: &mut Session<Tables<H>>,
         refs: &[Ref<H>],
     ) -> Vec<Desc> {
-        refs.iter().map(|reference| self.describe_one(cx, session, reference)).collect()
+        refs.iter()
+            .map(|reference| self.describe_one(cx, session, reference))
+            .collect()
     }
 
     fn describe_one(
@@ -103,9 +105,7 @@ impl<H: Host> Connection<H> {
             Desc::ImportPromise(position) => Found::Promise(self.import(session, position)),
             Desc::Export(position) => Found::Ref(session.export(position)?.dup(cx)),
             Desc::Answer(number) => match session.answers().get(number)? {
-                Reply::Value(value) => {
-                    Found::Settled(Outcome::Fulfilled(H::dup_value(cx, value)))
-                }
+                Reply::Value(value) => Found::Settled(Outcome::Fulfilled(H::dup_value(cx, value))),
                 Reply::Failure(failure) => {
                     Found::Settled(Outcome::Broken(H::dup_failure(cx, failure)))
                 }
@@ -131,15 +131,13 @@ impl<H: Host> Connection<H> {
         vat: &Arc<Vat<H>>,
         found: Vec<Found<H>>,
     ) -> Vec<Ref<H>> {
-        found.into_iter().map(|found| self.realise_one(cx, vat, found)).collect()
+        found
+            .into_iter()
+            .map(|found| self.realise_one(cx, vat, found))
+            .collect()
     }
 
-    fn realise_one(
-        self: &Arc<Self>,
-        cx: H::Cx<'_>,
-        vat: &Arc<Vat<H>>,
-        found: Found<H>,
-    ) -> Ref<H> {
+    fn realise_one(self: &Arc<Self>, cx: H::Cx<'_>, vat: &Arc<Vat<H>>, found: Found<H>) -> Ref<H> {
         match found {
             Found::Ref(reference) => reference,
             Found::Settled(outcome) => {

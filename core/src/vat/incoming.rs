@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::Vat;
 use super::connection::{Connection, Tables};
 use super::describe::Found;
-use super::Vat;
 use crate::captp::{Args, CloseReason, Desc, Incoming, Session, Target};
 use crate::error::Error;
 use crate::host::{Host, Message, Outcome, Ref, Reply};
@@ -38,8 +38,14 @@ enum Step<'a, H: Host> {
     },
     /// Our question was answered with something that the peer has no right to. It has left its
     /// table, so the end of the session does not find it.
-    Orphaned { question: H::Promise, reason: CloseReason },
-    Listen { to: Destination<H>, resolver: u64 },
+    Orphaned {
+        question: H::Promise,
+        reason: CloseReason,
+    },
+    Listen {
+        to: Destination<H>,
+        resolver: u64,
+    },
 }
 
 struct Discarded<H: Host>(
@@ -95,15 +101,25 @@ impl<H: Host> Connection<H> {
                     resolver: call.resolver,
                 }
             }
-            Incoming::Settled { question, broken, value } => {
-                match self.look_up_all(cx, session, &value) {
-                    Ok(found) => Step::Settled { question, broken, value: value.bytes, found },
-                    Err(reason) => Step::Orphaned { question, reason },
-                }
-            }
+            Incoming::Settled {
+                question,
+                broken,
+                value,
+            } => match self.look_up_all(cx, session, &value) {
+                Ok(found) => Step::Settled {
+                    question,
+                    broken,
+                    value: value.bytes,
+                    found,
+                },
+                Err(reason) => Step::Orphaned { question, reason },
+            },
             Incoming::Listen { to, resolver } => {
                 check_limits(session)?;
-                Step::Listen { to: destination(cx, session, to)?, resolver }
+                Step::Listen {
+                    to: destination(cx, session, to)?,
+                    resolver,
+                }
             }
         };
         Ok((step, used))
@@ -117,7 +133,10 @@ impl<H: Host> Connection<H> {
     ) -> Result<Vec<Found<H>>, CloseReason> {
         let mut found = Vec::with_capacity(args.descs.len());
         for &desc in &args.descs {
-            found.push(self.look_up(cx, session, desc).ok_or_else(|| unknown(desc))?);
+            found.push(
+                self.look_up(cx, session, desc)
+                    .ok_or_else(|| unknown(desc))?,
+            );
         }
         Ok(found)
     }
@@ -136,15 +155,36 @@ impl<H: Host> Connection<H> {
                 vat.settle(cx, question, Outcome::Broken(H::failure(cx, self.gone())));
                 return Err(reason);
             }
-            Step::Deliver { to, selector, args, found, answer, resolver } => {
+            Step::Deliver {
+                to,
+                selector,
+                args,
+                found,
+                answer,
+                resolver,
+            } => {
                 let refs = self.realise(cx, vat, found);
-                let message = Message { selector, args: View { bytes: args, refs: &refs } };
+                let message = Message {
+                    selector,
+                    args: View {
+                        bytes: args,
+                        refs: &refs,
+                    },
+                };
                 let reply = vat.deliver(cx, to, message);
                 self.answer(cx, vat, answer, resolver, reply);
             }
-            Step::Settled { question, broken, value, found } => {
+            Step::Settled {
+                question,
+                broken,
+                value,
+                found,
+            } => {
                 let refs = self.realise(cx, vat, found);
-                let view = View { bytes: value, refs: &refs };
+                let view = View {
+                    bytes: value,
+                    refs: &refs,
+                };
                 let outcome = if broken {
                     Outcome::Broken(H::accept_failure(cx, vat, view))
                 } else {
@@ -200,7 +240,9 @@ impl<H: Host> Connection<H> {
                 }
             }
             (Reply::Failure(failure), Some(resolver)) => {
-                H::emit_failure(cx, &failure, |view| self.tell_with(cx, resolver, true, view));
+                H::emit_failure(cx, &failure, |view| {
+                    self.tell_with(cx, resolver, true, view)
+                });
                 Reply::Failure(failure)
             }
             (Reply::Promise(promise), Some(resolver)) => {
@@ -227,7 +269,9 @@ impl<H: Host> Connection<H> {
                     H::emit(cx, value, |view| self.tell_with(cx, resolver, false, view))
                 {
                     let failure = H::failure(cx, error);
-                    H::emit_failure(cx, &failure, |view| self.tell_with(cx, resolver, true, view));
+                    H::emit_failure(cx, &failure, |view| {
+                        self.tell_with(cx, resolver, true, view)
+                    });
                 }
             }
             Outcome::Broken(failure) => {
@@ -282,12 +326,9 @@ impl<H: Host> Vat<H> {
         if message.selector != Some("fetch") {
             return Reply::Failure(H::failure(cx, Error::no_such_method(message.selector)));
         }
-        let swiss = match message.args.reader().next() {
-            Ok(Item::Bytes(swiss)) => swiss,
-            _ => {
-                let error = Error::remote("TypeError: fetch takes a swiss number, as bytes");
-                return Reply::Failure(H::failure(cx, error));
-            }
+        let Ok(Item::Bytes(swiss)) = message.args.reader().next() else {
+            let error = Error::remote("TypeError: fetch takes a swiss number, as bytes");
+            return Reply::Failure(H::failure(cx, error));
         };
         match self.registered(cx, swiss) {
             Some(object) => Reply::Value(H::value_of(cx, Ref::Local(object))),
@@ -298,7 +339,11 @@ impl<H: Host> Vat<H> {
         }
     }
 
-    pub(super) fn remember_once(&self, connection: &Arc<Connection<H>>, stats: crate::captp::Stats) {
+    pub(super) fn remember_once(
+        &self,
+        connection: &Arc<Connection<H>>,
+        stats: crate::captp::Stats,
+    ) {
         let mut connections = lock(&self.connections);
         let before = connections.len();
         connections.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(connection)));
@@ -316,7 +361,9 @@ fn destination<H: Host>(
 ) -> Result<Destination<H>, CloseReason> {
     let found = match to {
         Target::Export(0) => Some(Destination::Bootstrap),
-        Target::Export(position) => session.export(position).map(|r| Destination::Ref(r.dup(cx))),
+        Target::Export(position) => session
+            .export(position)
+            .map(|r| Destination::Ref(r.dup(cx))),
         Target::Answer(number) => session.answers().get(number).map(|answer| match answer {
             Reply::Value(value) => {
                 Destination::Settled(Outcome::Fulfilled(H::dup_value(cx, value)))

@@ -52,7 +52,9 @@ pub(crate) enum Turn<H: Host> {
 
 impl<H: Host> std::fmt::Debug for Vat<H> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Vat").field("stats", &self.stats()).finish_non_exhaustive()
+        f.debug_struct("Vat")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
     }
 }
 
@@ -62,7 +64,10 @@ impl<H: Host> Vat<H> {
         Arc::new(Self {
             home,
             registry: Mutex::new(HashMap::new()),
-            turns: Mutex::new(Turns { queue: VecDeque::new(), scheduled: false }),
+            turns: Mutex::new(Turns {
+                queue: VecDeque::new(),
+                scheduled: false,
+            }),
             connections: Mutex::new(Vec::new()),
             past: Mutex::new(Stats::default()),
         })
@@ -86,12 +91,32 @@ impl<H: Host> Vat<H> {
 
     /// The object registered under `swiss`.
     pub fn registered(&self, cx: H::Cx<'_>, swiss: &[u8]) -> Option<H::Object> {
-        lock(&self.registry).get(swiss).map(|object| H::dup_object(cx, object))
+        lock(&self.registry)
+            .get(swiss)
+            .map(|object| H::dup_object(cx, object))
     }
 
     /// Begins a session; the transport's bytes go to [`Connection::receive`].
-    pub fn connect(self: &Arc<Self>, config: Config, driver: Arc<dyn Driver>) -> Arc<Connection<H>> {
-        let connection = Connection::new(self, config, driver);
+    pub fn connect(
+        self: &Arc<Self>,
+        config: Config,
+        driver: Arc<dyn Driver>,
+    ) -> Arc<Connection<H>> {
+        self.begin(Connection::new(self, config, driver, None))
+    }
+
+    /// As [`Self::connect`], for a connection that we make to that peer: until the peer has said
+    /// where it is, it is taken at our word, so that [`Self::connection_to`] finds it.
+    pub fn dial(
+        self: &Arc<Self>,
+        config: Config,
+        driver: Arc<dyn Driver>,
+        to: Location,
+    ) -> Arc<Connection<H>> {
+        self.begin(Connection::new(self, config, driver, Some(to)))
+    }
+
+    fn begin(&self, connection: Arc<Connection<H>>) -> Arc<Connection<H>> {
         let mut connections = lock(&self.connections);
         connections.retain(|connection| connection.strong_count() > 0);
         connections.push(Arc::downgrade(&connection));
@@ -100,20 +125,27 @@ impl<H: Host> Vat<H> {
 
     /// The connections that have not ended.
     pub fn connections(&self) -> Vec<Arc<Connection<H>>> {
-        lock(&self.connections).iter().filter_map(Weak::upgrade).filter(|c| !c.is_closed()).collect()
+        lock(&self.connections)
+            .iter()
+            .filter_map(Weak::upgrade)
+            .filter(|c| !c.is_closed())
+            .collect()
     }
 
-    /// An open connection to that peer, made by either side.
+    /// The connection to that peer: an open one, made by either side, or one that is being made.
     pub fn connection_to(&self, location: &Location) -> Option<Arc<Connection<H>>> {
-        self.connections().into_iter().find(|connection| {
-            connection.peer_location().is_some_and(|peer| peer.same_peer(location))
-        })
+        self.connections()
+            .into_iter()
+            .find(|connection| connection.leads_to(location))
     }
 
     /// What all connections together have done; table sizes are those of the live ones.
     pub fn stats(&self) -> Stats {
         let past = *lock(&self.past);
-        let all: Vec<_> = lock(&self.connections).iter().filter_map(Weak::upgrade).collect();
+        let all: Vec<_> = lock(&self.connections)
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
         all.iter()
             .filter(|connection| !connection.is_closed())
             .fold(past, |sum, connection| sum + connection.stats())
@@ -122,7 +154,13 @@ impl<H: Host> Vat<H> {
     pub(crate) fn remember(&self, stats: Stats) {
         let mut past = lock(&self.past);
         *past = *past
-            + Stats { exports: 0, imports: 0, questions: 0, answers: 0, ..stats };
+            + Stats {
+                exports: 0,
+                imports: 0,
+                questions: 0,
+                answers: 0,
+                ..stats
+            };
     }
 
     pub(crate) fn push_turn(self: &Arc<Self>, turn: Turn<H>) {

@@ -85,9 +85,10 @@ impl<H: Host> Vat<H> {
                     let message = message.to_owned(cx);
                     return self.push_turn(Turn::Deliver(object, message, result));
                 }
-                Hop::Ref(Ref::Far(import)) => {
-                    Hop::Peer(Arc::clone(import.connection()), Target::Export(import.position()))
-                }
+                Hop::Ref(Ref::Far(import)) => Hop::Peer(
+                    Arc::clone(import.connection()),
+                    Target::Export(import.position()),
+                ),
                 Hop::Ref(Ref::Promise(promise)) => {
                     // Owned before the borrow, because duplicating references needs the host; it
                     // costs a copy only where a message may have to wait.
@@ -133,7 +134,10 @@ impl<H: Host> Vat<H> {
     pub fn when(self: &Arc<Self>, cx: H::Cx<'_>, promise: &H::Promise, callback: H::Callback) {
         let (late, outcome) = H::with_cell(cx, promise, |cell| {
             let late = cell.react(Reaction::Call(callback)).err();
-            let outcome = late.is_some().then(|| cell.outcome().map(|o| o.dup(cx))).flatten();
+            let outcome = late
+                .is_some()
+                .then(|| cell.outcome().map(|o| o.dup(cx)))
+                .flatten();
             (late, outcome)
         });
         if let (Some(Reaction::Call(callback)), Some(outcome)) = (late, outcome) {
@@ -150,8 +154,11 @@ impl<H: Host> Vat<H> {
         resolver: u64,
     ) {
         let settled = H::with_cell(cx, promise, |cell| {
-            let late = cell.react(Reaction::Tell(Arc::clone(connection), resolver)).is_err();
-            late.then(|| cell.outcome().map(|outcome| outcome.dup(cx))).flatten()
+            let late = cell
+                .react(Reaction::Tell(Arc::clone(connection), resolver))
+                .is_err();
+            late.then(|| cell.outcome().map(|outcome| outcome.dup(cx)))
+                .flatten()
         });
         if let Some(outcome) = settled {
             connection.tell(cx, resolver, &outcome);
@@ -173,9 +180,13 @@ impl<H: Host> Vat<H> {
         outcome: Outcome<H>,
         work: &mut VecDeque<Work<H>>,
     ) {
-        let Some(outcome) = self.follow(cx, promise, outcome, work) else { return };
+        let Some(outcome) = self.follow(cx, promise, outcome, work) else {
+            return;
+        };
         let settled = H::with_cell(cx, promise, |cell| cell.settle(outcome));
-        let Ok((reactions, _route)) = settled else { return };
+        let Ok((reactions, _route)) = settled else {
+            return;
+        };
         if reactions.is_empty() {
             return;
         }
@@ -205,8 +216,12 @@ impl<H: Host> Vat<H> {
         outcome: Outcome<H>,
         work: &mut VecDeque<Work<H>>,
     ) -> Option<Outcome<H>> {
-        let Outcome::Fulfilled(value) = &outcome else { return Some(outcome) };
-        let Some(Ref::Promise(mut other)) = H::target(cx, value) else { return Some(outcome) };
+        let Outcome::Fulfilled(value) = &outcome else {
+            return Some(outcome);
+        };
+        let Some(Ref::Promise(mut other)) = H::target(cx, value) else {
+            return Some(outcome);
+        };
         let end = loop {
             if H::is_same_promise(promise, &other) {
                 let error = Error::Misuse("a promise cannot be resolved to itself".to_owned());
@@ -228,7 +243,11 @@ impl<H: Host> Vat<H> {
         let (_old, waiting) = waiting?;
         // Messages that wait here go first, so that order is kept.
         for (message, result) in waiting {
-            work.push_back(Work::Send(Ref::Promise(H::dup_promise(cx, &end)), message, result));
+            work.push_back(Work::Send(
+                Ref::Promise(H::dup_promise(cx, &end)),
+                message,
+                result,
+            ));
         }
         let feed = Reaction::Feed(H::dup_promise(cx, promise));
         H::with_cell(cx, &end, |cell| match cell.react(feed) {
@@ -244,9 +263,10 @@ fn next_hop<H: Host>(cx: H::Cx<'_>, cell: &Cell<H>) -> Hop<H> {
         (None, Some(Route::Question(connection, number))) => {
             Hop::Peer(Arc::clone(connection), Target::Answer(*number))
         }
-        (None, Some(Route::Import(import))) => {
-            Hop::Peer(Arc::clone(import.connection()), Target::Export(import.position()))
-        }
+        (None, Some(Route::Import(import))) => Hop::Peer(
+            Arc::clone(import.connection()),
+            Target::Export(import.position()),
+        ),
         (None, Some(Route::Chained(other))) => Hop::Ref(Ref::Promise(H::dup_promise(cx, other))),
         (None, Some(Route::Here) | None) => Hop::Waits,
     }
@@ -290,16 +310,14 @@ impl<H: Host> Connection<H> {
     }
 
     /// Asks the peer's bootstrap object for what is registered under `swiss`.
-    pub fn fetch(
-        self: &Arc<Self>,
-        cx: H::Cx<'_>,
-        vat: &Arc<Vat<H>>,
-        swiss: &[u8],
-    ) -> H::Promise {
+    pub fn fetch(self: &Arc<Self>, cx: H::Cx<'_>, vat: &Arc<Vat<H>>, swiss: &[u8]) -> H::Promise {
         let result = H::new_promise(cx, vat, Cell::pending());
         let mut args = crate::passable::Builder::default();
         args.bytes(swiss);
-        let message = Message { selector: Some("fetch"), args: args.view() };
+        let message = Message {
+            selector: Some("fetch"),
+            args: args.view(),
+        };
         let mut work = VecDeque::new();
         let asked = Some(H::dup_promise(cx, &result));
         self.send(cx, Target::Export(0), message, asked, &mut work);

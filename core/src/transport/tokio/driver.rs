@@ -107,13 +107,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
     }
 
     fn flush(&mut self, cx: &mut Context<'_>) -> Result<bool, CloseReason> {
-        let Self { stream, wire, connection, .. } = self;
+        let Self {
+            stream,
+            wire,
+            connection,
+            ..
+        } = self;
         let mut write = |bytes: &[u8]| match Pin::new(&mut *stream).poll_write(cx, bytes) {
             Poll::Pending => Ok(0),
             Poll::Ready(Ok(0)) => Err(io::ErrorKind::WriteZero.into()),
             Poll::Ready(result) => result,
         };
-        wire.flush(connection, &mut write).map_err(|error| lost(&error))
+        wire.flush(connection, &mut write)
+            .map_err(|error| lost(&error))
     }
 
     fn timers(&mut self, cx: &mut Context<'_>) {
@@ -125,7 +131,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
                 self.connection.handle_timeout((), elapsed_ms(self.epoch));
             }
         }
-        if self.wakeup.flags.fetch_and(!IDLE, Ordering::AcqRel) & IDLE != 0 && self.collect.is_none()
+        if self.wakeup.flags.fetch_and(!IDLE, Ordering::AcqRel) & IDLE != 0
+            && self.collect.is_none()
         {
             self.collect = Some(Box::pin(tokio::time::sleep(COLLECT_DELAY)));
         }

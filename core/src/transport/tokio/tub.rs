@@ -1,6 +1,6 @@
 //! The tub: a vat of Rust objects with its listeners and connections.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
@@ -76,9 +76,9 @@ struct Inner {
     epoch: Instant,
     /// Where we listen, oldest first.
     listeners: Mutex<Vec<(Location, AbortHandle)>>,
-    /// Connections that we began, by transport and designator.
-    outbound: Mutex<HashMap<(String, String), Weak<Connection<Native>>>>,
     turns: AbortHandle,
+    /// Held while a connection is looked up or begun, so that a peer is dialled once.
+    dialling: Mutex<()>,
 }
 
 /// An open port. Dropping this leaves it open; it closes with the tub or by [`Self::close`].
@@ -129,7 +129,9 @@ impl Default for Tub {
 
 impl std::fmt::Debug for Tub {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tub").field("designator", &self.0.designator).finish_non_exhaustive()
+        f.debug_struct("Tub")
+            .field("designator", &self.0.designator)
+            .finish_non_exhaustive()
     }
 }
 
@@ -149,9 +151,14 @@ impl Tub {
     pub fn with_options(options: TubOptions) -> Self {
         let handle = Handle::current();
         let notify = Arc::new(Notify::new());
-        let runtime = OnTokio { handle: handle.clone(), turns: Arc::clone(&notify) };
+        let runtime = OnTokio {
+            handle: handle.clone(),
+            turns: Arc::clone(&notify),
+        };
         let vat = Vat::new(Home::new(runtime));
-        let turns = handle.spawn(run_turns(Arc::downgrade(&vat), notify)).abort_handle();
+        let turns = handle
+            .spawn(run_turns(Arc::downgrade(&vat), notify))
+            .abort_handle();
         Self(Arc::new(Inner {
             vat,
             runtime: handle,
@@ -159,8 +166,8 @@ impl Tub {
             options,
             epoch: Instant::now(),
             listeners: Mutex::new(Vec::new()),
-            outbound: Mutex::new(HashMap::new()),
             turns,
+            dialling: Mutex::new(()),
         }))
     }
 
@@ -175,7 +182,11 @@ impl Tub {
             ("host".to_owned(), at.ip().to_string()),
             ("port".to_owned(), at.port().to_string()),
         ]);
-        Ok(self.listen(listener, at, self.location(TCP, hints), |limits| Ok(Wire::stream(limits))))
+        Ok(
+            self.listen(listener, at, self.location(TCP, hints), |limits| {
+                Ok(Wire::stream(limits))
+            }),
+        )
     }
 
     /// Accepts WebSocket connections, as browsers and Node make them. `address` is `host:port`;
@@ -187,11 +198,20 @@ impl Tub {
         let listener = TcpListener::bind(address).await?;
         let at = listener.local_addr()?;
         let hints = BTreeMap::from([("url".to_owned(), format!("ws://{at}"))]);
-        Ok(self.listen(listener, at, self.location(WEBSOCKET, hints), Wire::websocket_server))
+        Ok(self.listen(
+            listener,
+            at,
+            self.location(WEBSOCKET, hints),
+            Wire::websocket_server,
+        ))
     }
 
     fn location(&self, transport: &str, hints: BTreeMap<String, String>) -> Location {
-        Location { transport: transport.to_owned(), designator: self.0.designator.clone(), hints }
+        Location {
+            transport: transport.to_owned(),
+            designator: self.0.designator.clone(),
+            hints,
+        }
     }
 
     fn listen(
@@ -205,24 +225,25 @@ impl Tub {
         let announced = location.clone();
         let accept = async move {
             loop {
-                let stream = match listener.accept().await {
-                    Ok((stream, _)) => stream,
+                let Ok((stream, _)) = listener.accept().await else {
                     // Out of file descriptors, or a peer gone before it was accepted: go on.
-                    Err(_) => {
-                        tokio::time::sleep(Duration::from_millis(20)).await;
-                        continue;
-                    }
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    continue;
                 };
                 let Some(inner) = inner.upgrade() else { return };
                 if let Ok(wire) = wire(&inner.options.limits) {
-                    let connection = inner.begin(announced.clone(), &wire);
+                    let connection = inner.begin(announced.clone(), &wire, None);
                     inner.runtime.spawn(inner.drive(stream, wire, connection));
                 }
             }
         };
         let task = self.0.runtime.spawn(accept).abort_handle();
         lock(&self.0.listeners).push((location.clone(), task.clone()));
-        Listener { address, location, task }
+        Listener {
+            address,
+            location,
+            task,
+        }
     }
 
     /// Offers an object to whoever knows the returned URI. Without a name the URI holds 256 random
@@ -247,7 +268,9 @@ impl Tub {
         object: Arc<dyn Referenceable>,
         name: Option<&str>,
     ) -> Result<String, Error> {
-        let Some(location) = lock(&self.0.listeners).first().map(|(location, _)| location.clone())
+        let Some(location) = lock(&self.0.listeners)
+            .first()
+            .map(|(location, _)| location.clone())
         else {
             return Err(Error::Misuse(
                 "the tub listens nowhere yet; call listen_tcp or listen_websocket first".to_owned(),
@@ -263,7 +286,8 @@ impl Tub {
 
     /// Takes a registration back. References that peers hold already stay good.
     pub fn unregister_reference(&self, uri: &str) -> bool {
-        uri.parse::<SturdyRef>().is_ok_and(|sturdy| self.0.vat.unregister(&sturdy.swiss).is_some())
+        uri.parse::<SturdyRef>()
+            .is_ok_and(|sturdy| self.0.vat.unregister(&sturdy.swiss).is_some())
     }
 
     /// A reference to an object of ours that can be sent to, here and by peers it is passed to.
@@ -312,7 +336,12 @@ impl Tub {
 }
 
 impl Inner {
-    fn begin(&self, announced: Location, wire: &Wire) -> (Arc<Connection<Native>>, Arc<Wakeup>) {
+    fn begin(
+        &self,
+        announced: Location,
+        wire: &Wire,
+        to: Option<&Location>,
+    ) -> (Arc<Connection<Native>>, Arc<Wakeup>) {
         let wakeup = Arc::new(Wakeup::default());
         let config = Config {
             profile: self.options.profile,
@@ -322,7 +351,12 @@ impl Inner {
             boundaries: wire.has_boundaries(),
             now_ms: elapsed_ms(self.epoch),
         };
-        (self.vat.connect(config, Arc::clone(&wakeup) as _), wakeup)
+        let driver = Arc::clone(&wakeup) as _;
+        let connection = match to {
+            Some(to) => self.vat.dial(config, driver, to.clone()),
+            None => self.vat.connect(config, driver),
+        };
+        (connection, wakeup)
     }
 
     fn drive(
@@ -347,27 +381,21 @@ impl Inner {
 
     /// The connection to a peer: one that is open, one that is being made, or a new one.
     fn connect(self: &Arc<Self>, to: &Location) -> Result<Arc<Connection<Native>>, Error> {
+        let _dialling = lock(&self.dialling);
         if let Some(connection) = self.vat.connection_to(to) {
             return Ok(connection);
         }
-        let key = (to.transport.clone(), to.designator.clone());
-        let mut outbound = lock(&self.outbound);
-        if let Some(connection) = outbound.get(&key).and_then(Weak::upgrade)
-            && !connection.is_closed()
-        {
-            return Ok(connection);
-        }
         let (address, wire) = self.dial(to)?;
-        let announced = lock(&self.listeners).first().map(|(location, _)| location.clone());
+        let announced = lock(&self.listeners)
+            .first()
+            .map(|(location, _)| location.clone());
         let announced = announced.unwrap_or_else(|| Location {
             transport: to.transport.clone(),
             designator: self.designator.clone(),
             hints: BTreeMap::new(),
         });
-        let began = self.begin(announced, &wire);
+        let began = self.begin(announced, &wire, Some(to));
         let connection = Arc::clone(&began.0);
-        outbound.retain(|_, connection| connection.strong_count() > 0);
-        outbound.insert(key, Arc::downgrade(&connection));
         let inner = Arc::downgrade(self);
         self.runtime.spawn(async move {
             let connected = TcpStream::connect(&address).await;
@@ -383,7 +411,9 @@ impl Inner {
                     began.0.close((), CloseReason::Lost(reason));
                 }
                 (Ok(_), None) => {
-                    began.0.close((), CloseReason::Local("the tub is gone".to_owned()));
+                    began
+                        .0
+                        .close((), CloseReason::Local("the tub is gone".to_owned()));
                 }
             }
         });
@@ -393,13 +423,20 @@ impl Inner {
     fn dial(&self, to: &Location) -> Result<(String, Wire), Error> {
         let hint = |name: &str| {
             to.hints.get(name).ok_or_else(|| {
-                Error::Misuse(format!("the reference lacks the hint {name:?} ({})", to.transport))
+                Error::Misuse(format!(
+                    "the reference lacks the hint {name:?} ({})",
+                    to.transport
+                ))
             })
         };
         match to.transport.as_str() {
             TCP => {
                 let (host, port) = (hint("host")?, hint("port")?);
-                let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+                let host = if host.contains(':') {
+                    format!("[{host}]")
+                } else {
+                    host.clone()
+                };
                 Ok((format!("{host}:{port}"), Wire::stream(&self.options.limits)))
             }
             WEBSOCKET => {
