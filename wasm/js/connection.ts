@@ -3,7 +3,7 @@ import { platform, type Socket, type SocketOwner } from "./platform.js";
 import { readEvents } from "./remote.js";
 import * as tape from "./tape.js";
 import type { Tub } from "./tub.js";
-import { bytes, refresh, wasm } from "./wasm.js";
+import { bytes, output, refresh, wasm } from "./wasm.js";
 
 /** What a receive may answer; see wasm/src/exports.rs. */
 const MORE = 1, CLOSED = 2;
@@ -25,6 +25,14 @@ export function wake(number: number): void {
 export function idle(number: number): void {
   connections[number]?.idle();
 }
+
+/** Those that have something to write, and will write it when the task ends. */
+const dirty = new Set<Connection>();
+
+output.flush = () => {
+  output.waiting = 0;
+  for (const connection of dirty) connection.flush();
+};
 
 export class Connection implements SocketOwner {
   readonly number: number;
@@ -50,7 +58,8 @@ export class Connection implements SocketOwner {
   wake(): void {
     if (this.willFlush || !this.isOpen) return;
     this.willFlush = true;
-    platform.endOfTask(this.flush);
+    dirty.add(this);
+    platform.endOfTask(this.atEndOfTask);
   }
 
   idle(): void {
@@ -62,13 +71,22 @@ export class Connection implements SocketOwner {
     }, COLLECT_MS);
   }
 
-  readonly flush = (): void => {
+  private readonly atEndOfTask = (): void => {
     this.willFlush = false;
+    output.waiting = 0;
+    this.flush();
+    dirty.delete(this);
+  };
+
+  /** Writes what waits, unless the socket has enough. */
+  flush(): void {
     const socket = this.socket;
     if (this.isClosed || !socket) return;
     if (socket.bufferedAmount > HIGH_WATER) {
-      this.willFlush = true;
-      platform.delay(this.flush, 5);
+      if (!this.willFlush) {
+        this.willFlush = true;
+        platform.delay(this.atEndOfTask, 5);
+      }
       return;
     }
     const length = wasm.flush(this.number) >>> 0;
@@ -80,7 +98,7 @@ export class Connection implements SocketOwner {
       socket.send(platform.copy(bytes, start + sent, start + end));
       sent = end;
     }
-  };
+  }
 
   // What the socket says.
 

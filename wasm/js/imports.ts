@@ -5,7 +5,7 @@ import { current } from "./remote.js";
 import * as tape from "./tape.js";
 import { Tub } from "./tub.js";
 import { putFailure, putValue, stateOf } from "./values.js";
-import { wasm } from "./wasm.js";
+import { ENOUGH, output, wasm } from "./wasm.js";
 
 export { idle, wake };
 export { freeSlot as free_object };
@@ -18,6 +18,8 @@ export function schedule_turns(tub: number): void {
 export function invoke(number: number, slot: number, address: number, length: number): void {
   const tub = Tub.numbered(number);
   if (!tub) return;
+  // What earlier calls of the same batch gave.
+  if (output.waiting > ENOUGH) output.flush();
   let start: number;
   try {
     current.tub = tub;
@@ -39,6 +41,7 @@ export function invoke(number: number, slot: number, address: number, length: nu
   }
   const size = tape.end(start);
   wasm.reply(start, size);
+  output.waiting += size;
   if (size > 1 << 20) tape.shrink();
 }
 

@@ -4,7 +4,7 @@ import { Referenceable, objectIn, slotOf } from "./objects.js";
 import { platform } from "./platform.js";
 import * as tape from "./tape.js";
 import { STATE, putMessage, type Origin, type Remote, put, stateOf } from "./values.js";
-import { NOTHING, wasm } from "./wasm.js";
+import { ENOUGH, NOTHING, output, wasm } from "./wasm.js";
 
 /** What proxies stand before. It is shared, so nothing may be set on it. */
 const target = () => {};
@@ -88,6 +88,7 @@ function deliver(tub: Origin, start: number, wantsResult: boolean, to: number, s
   if (to >= 0) handle = (wantsResult ? wasm.call(to, start, length) : wasm.call_only(to, start, length)) >>> 0;
   else handle = wasm.call_object(tub.number, slot, wantsResult as unknown as number, start, length) >>> 0;
   if (length > 1 << 20) tape.shrink();
+  if ((output.waiting += length) > ENOUGH) output.flush();
   if (handle === NOTHING) throw new TypeError("this reference has been disposed of, or an argument cannot be encoded");
   return handle;
 }

@@ -11,6 +11,11 @@ export let numbers = new DataView(new ArrayBuffer(0));
 /** What functions return instead of a number when a tape was bad or what was named is not there. */
 export const NOTHING = 0xffffffff;
 
+/** Bytes that were handed over since output was last written, about; and how to write it, whatever connection it is for. */
+export const output = { waiting: 0, flush: (): void => {} };
+/** With this much waiting, the peer may as well begin to read. */
+export const ENOUGH = 64 << 10;
+
 /** Takes the instance into use. */
 export function start(exports: InitOutput): void {
   wasm = exports;
