@@ -6,6 +6,12 @@ declare const brand: unique symbol;
  * The base of objects that are passed by reference. A subclass's methods can be called from afar, by whoever holds
  * a reference; they may be `async`. Names that begin with `_` are private, and so are fields, getters and setters.
  *
+ * Arguments and results are, besides references and promises: `null`, `undefined`, booleans, numbers, bigints,
+ * strings, bytes (`Uint8Array`, `ArrayBuffer`), errors (by their message), arrays and plain objects. A number that is
+ * a safe integer goes as an integer, any other as a float; an integer arrives as a number if it is a safe one, else
+ * as a bigint. Whatever cannot be passed throws a `TypeError` at the call, with the path to it:
+ * `args[0]["x"][3]: Set is not passable`.
+ *
  * @example
  * ```ts
  * class Counter extends Referenceable {

@@ -12,6 +12,7 @@
 //! | `tape.rs` | tape ↔ passable |
 
 #![deny(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
 mod exports;
 mod host;
