@@ -73,14 +73,22 @@ async fn client(
     let big = vec![7_u8; 65536];
     for workload in workloads.split(',') {
         let (_tub, bench) = connect(port).await?;
-        let meter = Meter { workload, seconds, server: pid };
+        let meter = Meter {
+            workload,
+            seconds,
+            server: pid,
+        };
         let echo = async || {
             let data: ByteBuf = bench.send("echo", &(Bytes::new(&big),)).when().await?;
             assert_eq!(data.len(), big.len());
             Ok(())
         };
         match workload {
-            "seq" => meter.sequential(0, 500, async || null(&bench).await).await?,
+            "seq" => {
+                meter
+                    .sequential(0, 500, async || null(&bench).await)
+                    .await?
+            }
             "win64" => meter.window(64, 0, async || null(&bench).await).await?,
             "burst1000" => {
                 meter

@@ -25,12 +25,15 @@ struct Start {
 pub(crate) fn rss_kib(pid: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0.0)
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
+        .unwrap_or(0.0)
 }
 
 /// Nanoseconds on a CPU, of all live threads of a process.
 fn cpu_ns(pid: u32) -> u64 {
-    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return 0 };
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
+        return 0;
+    };
     threads
         .flatten()
         .filter_map(|thread| std::fs::read_to_string(thread.path().join("schedstat")).ok())
@@ -41,7 +44,11 @@ fn cpu_ns(pid: u32) -> u64 {
 impl Meter<'_> {
     fn start(&self) -> Start {
         let (server, client) = (cpu_ns(self.server), cpu_ns(std::process::id()));
-        Start { at: Instant::now(), server, client }
+        Start {
+            at: Instant::now(),
+            server,
+            client,
+        }
     }
 
     fn print(&self, fields: Value) {
@@ -115,8 +122,10 @@ impl Meter<'_> {
                 }
                 Ok(())
             };
-            let callers: Result<Vec<()>, Error> =
-                join_all((0..callers).map(|_| caller())).await.into_iter().collect();
+            let callers: Result<Vec<()>, Error> = join_all((0..callers).map(|_| caller()))
+                .await
+                .into_iter()
+                .collect();
             callers?;
             if share == 1 {
                 self.done(&start, calls.get(), &mut [], bytes);
