@@ -26,6 +26,9 @@ const READ_SIZE: usize = 256 << 10;
 const HIGH_WATER: usize = 1 << 20;
 /// Reads in a row, before others get their chance.
 const READS_PER_EVENT: usize = 16;
+/// Seconds for which what a peer still sends is thrown away, so that it can read why the session
+/// ended.
+const LINGER: f64 = 1.0;
 /// Turns run after one read.
 const TURN_BUDGET: usize = 1024;
 
@@ -107,8 +110,8 @@ impl Driver for LoopDriver {
 }
 
 /// ```text
-///   Connecting ──▶ Open ──▶ Closed
-///        └──────────────────▲
+///   Connecting ──▶ Open ──▶ Lingering ──▶ Closed
+///        └───────────┴────────────────────▲
 /// ```
 enum State {
     /// The addresses that are left to try, last one first, and the name that was given.
@@ -117,6 +120,8 @@ enum State {
         name: String,
     },
     Open,
+    /// The session has ended; what the peer still sends is thrown away for a moment.
+    Lingering,
     Closed,
 }
 
@@ -315,6 +320,53 @@ impl Socket {
         Self::finish(slf)
     }
 
+    /// The session has ended and the peer was told, if it can be: lets it read why, then hangs up.
+    fn linger(slf: &Bound<'_, Self>, was_writing: bool, fd: i32) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let reason = this.connection.close_reason();
+        if !reason.is_some_and(|reason| reason.needs_linger()) {
+            return Self::finish(slf);
+        }
+        {
+            let mut io = this.io();
+            io.state = State::Lingering;
+            io.wire = None;
+            io.writing = false;
+            if let Some(stream) = &io.stream {
+                // An error means that the peer is gone; reading will tell.
+                let _ = stream.shutdown(std::net::Shutdown::Write);
+            }
+        }
+        if was_writing {
+            this.watch(slf, "remove_writer", fd, None)?;
+        }
+        let home = this.vat.home();
+        let timer = home.call_later(py, LINGER, &slf.getattr(intern!(py, "hang_up"))?)?;
+        let old = this.io().deadline.replace(timer);
+        if let Some(old) = old {
+            home.runner(py)?
+                .call_method1(intern!(py, "cancel"), (old,))?;
+        }
+        Ok(())
+    }
+
+    /// Throws away what a peer sends after the session has ended.
+    fn discard(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let mut scratch = [0; 4096];
+        loop {
+            let read = match &mut slf.get().io().stream {
+                Some(stream) => stream.read(&mut scratch),
+                None => return Ok(()),
+            };
+            match read {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Ok(1..) => {}
+                _ => return Self::finish(slf),
+            }
+        }
+    }
+
     /// Lets go of everything. The session has ended.
     fn finish(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
@@ -422,6 +474,9 @@ impl Socket {
     /// The loop says that there is something to read.
     fn on_readable(slf: &Bound<'_, Self>) -> PyResult<()> {
         let this = slf.get();
+        if matches!(this.io().state, State::Lingering) {
+            return Self::discard(slf);
+        }
         if this.connection.unsent() > HIGH_WATER {
             // The peer does not take what we have: let it wait, too.
             Self::flush(slf)?;
@@ -481,7 +536,7 @@ impl Socket {
             let mut guard = this.io();
             let io = &mut *guard;
             if !matches!(io.state, State::Open) {
-                let closed = this.connection.is_closed();
+                let closed = this.connection.is_closed() && !matches!(io.state, State::Lingering);
                 drop(guard);
                 return if closed { Self::finish(slf) } else { Ok(()) };
             }
@@ -506,7 +561,7 @@ impl Socket {
         };
         match result {
             Err(error) => return Self::fail(slf, CloseReason::Lost(error.to_string())),
-            Ok(_) if this.connection.is_closed() => return Self::finish(slf),
+            Ok(_) if this.connection.is_closed() => return Self::linger(slf, was_writing, fd),
             Ok(drained) if drained != was_writing => {}
             Ok(drained) => {
                 this.io().writing = !drained;
@@ -524,6 +579,12 @@ impl Socket {
     /// Tells the peer before long what is held no more.
     fn collect_later(&self, py: Python<'_>) -> PyResult<()> {
         self.vat.home().collect_later(py, &self.connection)
+    }
+
+    /// The time for reading why the session ended is over.
+    fn hang_up(slf: &Bound<'_, Self>) -> PyResult<()> {
+        slf.get().io().deadline = None;
+        Self::finish(slf)
     }
 
     /// The time for the peer's hello is over.

@@ -57,6 +57,15 @@ pub enum CloseReason {
     Local(String),
 }
 
+impl CloseReason {
+    /// True if the peer may be sending still. Then the driver should shut its writing side, go on
+    /// reading for a moment and throw away what comes: a socket that is closed with bytes unread
+    /// resets the connection, and the peer might never read why.
+    pub fn needs_linger(&self) -> bool {
+        matches!(self, Self::PeerAborted(_) | Self::Protocol(_))
+    }
+}
+
 impl From<SyrupError> for CloseReason {
     fn from(error: SyrupError) -> Self {
         Self::Protocol(error.to_string())

@@ -29,6 +29,9 @@ const READS_PER_POLL: usize = 32;
 /// Turns run after one read, before I/O gets its chance.
 const TURN_BUDGET: usize = 1024;
 
+/// How long what a peer still sends is thrown away, so that it can read why the session ended.
+const LINGER: Duration = Duration::from_secs(1);
+
 const FLUSH: u8 = 1;
 const IDLE: u8 = 2;
 
@@ -74,6 +77,8 @@ pub(super) struct Task<S> {
     pub(super) deadline: Option<Pin<Box<Sleep>>>,
     /// Running while releases wait.
     pub(super) collect: Option<Pin<Box<Sleep>>>,
+    /// Running while the session has ended and the peer may still be sending.
+    pub(super) linger: Option<Pin<Box<Sleep>>>,
     pub(super) epoch: Instant,
 }
 
@@ -144,8 +149,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
         }
     }
 
+    /// Throws away what a peer still sends, until it hangs up or the time is over.
+    fn linger(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
+        let Some(linger) = &mut self.linger else {
+            return Poll::Ready(Ok(()));
+        };
+        let mut scratch = [0; 4096];
+        while linger.as_mut().poll(cx).is_pending() {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Ready(_) => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Everything that can be done now. `Ready` when the connection is over.
     fn step(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CloseReason>> {
+        if self.linger.is_some() {
+            return self.linger(cx);
+        }
         self.timers(cx);
         for _ in 0..READS_PER_POLL {
             let drained = self.flush(cx)?;
@@ -153,7 +178,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
                 // What could not be written now never will be: the peer does not read.
                 self.wire.close();
                 let _ = self.flush(cx);
-                return Poll::Ready(Ok(()));
+                if self
+                    .connection
+                    .close_reason()
+                    .is_some_and(|reason| reason.needs_linger())
+                {
+                    let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
+                    self.linger = Some(Box::pin(tokio::time::sleep(LINGER)));
+                }
+                return self.linger(cx);
             }
             if !drained && self.connection.unsent() + self.wire.unsent() > HIGH_WATER {
                 return Poll::Pending;

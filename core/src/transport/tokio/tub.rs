@@ -375,6 +375,7 @@ impl Inner {
             wakeup,
             deadline: Some(Box::pin(tokio::time::sleep(handshake))),
             collect: None,
+            linger: None,
             epoch: self.epoch,
         }
     }
