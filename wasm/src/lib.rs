@@ -8,6 +8,7 @@
 //! | `imports.rs` | what JavaScript supplies |
 //! | `exports.rs` | what JavaScript calls |
 //! | `host.rs` | `impl Host for JsHost` |
+//! | `panic.rs` | what JavaScript sees of a bug in here |
 //! | `state.rs` | the numbers that JavaScript knows things by |
 //! | `tape.rs` | tape ↔ passable |
 
@@ -17,7 +18,9 @@
 mod exports;
 mod host;
 mod imports;
+mod panic;
 mod state;
 mod tape;
 
 pub use exports::*;
+pub use panic::install;
