@@ -58,8 +58,7 @@ class History:
         index = len(builds) + number if number < 0 else number - oldest
         if not 0 <= index < len(builds):
             raise NotThere(
-                f"there is no build {number}; "
-                f"there are {oldest} to {newest}, and -1 is the newest"
+                f"there is no build {number}; there are {oldest} to {newest}, and -1 is the newest"
             )
         return builds[index]
 

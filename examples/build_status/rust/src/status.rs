@@ -215,3 +215,67 @@ impl Build {
         &self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use marotte::Tub;
+    use std::sync::mpsc::{Sender, channel};
+
+    struct Observer(Sender<(String, u64)>);
+
+    #[marotte::remote]
+    impl Observer {
+        fn build_added(&self, builder: String, number: u64, _summary: Summary) {
+            // The test may be over.
+            let _ = self.0.send((builder, number));
+        }
+    }
+
+    #[tokio::test]
+    async fn observers_hear_of_builds_until_they_cancel_or_are_gone() -> Result<(), Error> {
+        let server = Tub::new();
+        server.listen_tcp("127.0.0.1:0").await.expect("a free port");
+        let board = Arc::new(Board::default());
+        let uri = server.register_reference(Status(Arc::clone(&board)), None)?;
+        let add = |finished| {
+            let build = board
+                .state()
+                .history
+                .add(crate::folder::Found::for_test("rust", finished));
+            board.tell_all(&build.summary());
+        };
+
+        let (send, told) = channel();
+        let client = Tub::new();
+        let status: Reference = client.get_reference(&uri).when().await?;
+        let subscribe = || status.send("subscribe", &(Reference::new(Observer(send.clone())),));
+        let first: Reference = subscribe().when().await?;
+        let second: Reference = subscribe().when().await?;
+        let cancelled = first.send("whenEnded", &());
+        let lost = second.send("whenEnded", &());
+        first.send("cancel", &()).when::<()>().await?;
+        cancelled.when::<()>().await?;
+        add(1);
+        // Answered after what was told before.
+        status
+            .send("getBuilders", &())
+            .when::<marotte::Value>()
+            .await?;
+        assert_eq!(
+            told.try_iter().collect::<Vec<_>>(),
+            [("rust".to_owned(), 1)]
+        );
+
+        client.close();
+        assert!(matches!(
+            lost.when::<()>().await,
+            Err(Error::Disconnected(_))
+        ));
+        while !board.state().subscriptions.is_empty() {
+            add(2);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    }
+}
