@@ -1,7 +1,8 @@
 //! Bytes waiting to be written, framed.
 
+use std::cell::RefCell;
+
 use super::Framing;
-use crate::syrup::Writer as _;
 
 /// The outgoing side of a session: whole messages, framed, in one buffer.
 ///
@@ -17,10 +18,44 @@ pub struct Outbox {
     messages: u64,
 }
 
-/// Room for the digits of a length prefix that was guessed, and its colon.
-const GUESS: usize = 3;
-/// A buffer above this size is given back once it has been written.
-const KEEP: usize = 64 << 10;
+/// A buffer above this size is not kept for other connections to use.
+const KEEP: usize = 1 << 20;
+/// A buffer below this size may stay with an idle connection.
+const SMALL: usize = 512;
+
+thread_local! {
+    /// The buffer of whoever wrote last on this thread: an idle connection keeps none, and a busy
+    /// one does not ask the allocator for a new one each time.
+    static SPARE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A number in decimal, without allocating.
+struct Decimal {
+    digits: [u8; 20],
+    start: usize,
+}
+
+impl Decimal {
+    fn new(mut n: usize) -> Self {
+        let mut decimal = Self {
+            digits: [b'0'; 20],
+            start: 20,
+        };
+        loop {
+            decimal.start -= 1;
+            // The remainder is below ten.
+            decimal.digits[decimal.start] = b'0' + (n % 10) as u8;
+            n /= 10;
+            if n == 0 {
+                return decimal;
+            }
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.digits[self.start..]
+    }
+}
 
 impl Outbox {
     /// An empty outbox. `boundaries` keeps track of where messages end.
@@ -34,22 +69,28 @@ impl Outbox {
         }
     }
 
-    /// Writes one message and its frame.
-    pub(crate) fn message(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.bytes.len();
+    /// Writes one message and its frame. `hint` is about how long it will be: if the guess has the
+    /// right number of digits, the message need not be moved to make room for its length.
+    pub(crate) fn message(&mut self, hint: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.bytes.capacity() == 0 {
+            self.bytes = SPARE.take();
+        }
         match self.framing {
             Framing::Raw => write(&mut self.bytes),
             Framing::LengthPrefixed => {
-                self.bytes.extend_from_slice(b"000:");
+                let start = self.bytes.len();
+                let guess = Decimal::new(hint).bytes().len();
+                self.bytes.resize(start + guess, b'0');
+                self.bytes.push(b':');
                 write(&mut self.bytes);
-                let body = self.bytes.len() - start - GUESS - 1;
-                let mut prefix = Vec::with_capacity(12);
-                prefix.put_uint(body as u64);
-                prefix.pop();
-                let digits = prefix.len();
-                // Most messages have two or three digits; the others move once.
-                self.bytes.splice(start..start + GUESS, prefix);
-                debug_assert_eq!(self.bytes[start + digits], b':');
+                let length = Decimal::new(self.bytes.len() - start - guess - 1);
+                let digits = length.bytes();
+                if digits.len() == guess {
+                    self.bytes[start..start + guess].copy_from_slice(digits);
+                } else {
+                    self.bytes
+                        .splice(start..start + guess, digits.iter().copied());
+                }
             }
         }
         self.messages += 1;
@@ -94,8 +135,11 @@ impl Outbox {
         if self.sent == self.bytes.len() {
             self.sent = 0;
             self.bytes.clear();
-            if self.bytes.capacity() > KEEP {
-                self.bytes = Vec::new();
+            if self.bytes.capacity() > SMALL {
+                let buffer = std::mem::take(&mut self.bytes);
+                if buffer.capacity() <= KEEP {
+                    SPARE.set(buffer);
+                }
             }
             if let Some(ends) = &mut self.ends {
                 ends.clear();

@@ -232,7 +232,7 @@ impl<P: Payload> Session<P> {
         };
         let track = config.boundaries && !config.profile.batch_websocket;
         let mut out = Outbox::new(framing, track);
-        out.message(|out| write_start(out, &config));
+        out.message(SHORT, |out| write_start(out, &config));
         Self {
             state: State::AwaitStart {
                 deadline_ms: config.now_ms.saturating_add(config.limits.handshake_ms),
@@ -587,7 +587,7 @@ impl<P: Payload> Session<P> {
         }
         let Some(item) = question else {
             let deliver_only = self.profile.deliver_only;
-            self.writer().message(|out| {
+            self.writer().message(call_length(args), |out| {
                 write_call(out, deliver_only, to, selector, args, descs);
                 if !deliver_only {
                     out.extend_from_slice(b"ff");
@@ -603,7 +603,7 @@ impl<P: Payload> Session<P> {
             self.stats.round_trips += 1;
         }
         self.waiting += 1;
-        self.writer().message(|out| {
+        self.writer().message(call_length(args), |out| {
             write_call(out, false, to, selector, args, descs);
             out.put_uint(number);
             Desc::ImportObject(resolver).write(out);
@@ -622,7 +622,7 @@ impl<P: Payload> Session<P> {
         }
         let (_, resolver) = self.ask(question, false);
         let partial = self.profile.listen_partial;
-        self.writer().message(|out| {
+        self.writer().message(SHORT, |out| {
             out.put_record("op:listen", |out| {
                 Desc::from(to).write(out);
                 Desc::ImportObject(resolver).write(out);
@@ -648,7 +648,7 @@ impl<P: Payload> Session<P> {
         }
         let deliver_only = self.profile.deliver_only;
         let selector = if broken { "break" } else { "fulfill" };
-        self.writer().message(|out| {
+        self.writer().message(call_length(value), |out| {
             write_call(
                 out,
                 deliver_only,
@@ -683,8 +683,9 @@ impl<P: Payload> Session<P> {
             return;
         }
         if let CloseReason::Protocol(text) | CloseReason::Local(text) = &reason {
-            self.out
-                .message(|out| out.put_record("op:abort", |out| out.put_str(text)));
+            self.out.message(SHORT, |out| {
+                out.put_record("op:abort", |out| out.put_str(text))
+            });
         }
         let peer = match &self.state {
             State::Open { peer } => Some(peer.clone()),
@@ -728,7 +729,7 @@ impl<P: Payload> Session<P> {
         let plural = if self.profile.plural_gc { "s" } else { "" };
         if !self.gc_answers.is_empty() {
             let numbers = std::mem::take(&mut self.gc_answers);
-            self.out.message(|out| {
+            self.out.message(SHORT, |out| {
                 out.put_record(&format!("op:gc-answer{plural}"), |out| {
                     out.put_list(|out| numbers.iter().for_each(|&n| out.put_uint(n)));
                 });
@@ -739,7 +740,7 @@ impl<P: Payload> Session<P> {
         }
         if !self.gc_exports.is_empty() {
             let deltas = std::mem::take(&mut self.gc_exports);
-            self.out.message(|out| {
+            self.out.message(SHORT, |out| {
                 out.put_record(&format!("op:gc-export{plural}"), |out| {
                     out.put_list(|out| deltas.iter().for_each(|&(at, _)| out.put_uint(at)));
                     out.put_list(|out| deltas.iter().for_each(|&(_, n)| out.put_uint(n)));
@@ -777,6 +778,14 @@ fn write_start(out: &mut Vec<u8>, config: &Config) {
         out.extend_from_slice(&location);
         write_signature(out, &config.keys.sign(&signed));
     });
+}
+
+/// About how long most messages are that are not calls.
+const SHORT: usize = 60;
+
+/// About how long a call with these arguments is.
+fn call_length(args: &[u8]) -> usize {
+    args.len() + 80
 }
 
 /// Writes a delivery up to and without its answer number.

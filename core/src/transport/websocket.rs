@@ -117,7 +117,10 @@ impl WsCodec {
 
     /// Takes bytes from the socket; returns the next whole message, if there is one. Call with no
     /// bytes for more.
-    pub(super) fn receive(&mut self, bytes: &[u8]) -> Result<Option<tungstenite::Bytes>, WireError> {
+    pub(super) fn receive(
+        &mut self,
+        bytes: &[u8],
+    ) -> Result<Option<tungstenite::Bytes>, WireError> {
         if !bytes.is_empty() {
             lock(&self.pipe.0).incoming.extend_from_slice(bytes);
         }
