@@ -1,6 +1,7 @@
 // Starts headless Chromium, for the demo and for the page's tests.
 import { execFileSync } from "node:child_process";
 import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
 
 const root = new URL("../../", import.meta.url);
 const FLAGS = [
@@ -23,7 +24,11 @@ export async function launch() {
   } catch {
     throw new Error("playwright-core is not installed: run `make build`");
   }
-  const executablePath =
-    process.env.MAROTTE_CHROMIUM || execFileSync(new URL("tools/browser", root).pathname, { encoding: "utf8" }).trim();
+  // It may have to be fetched: what the tool says of that is seen at once.
+  const find = () => execFileSync(fileURLToPath(new URL("tools/browser", root)), {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const executablePath = process.env.MAROTTE_CHROMIUM || find().trim();
   return playwright.chromium.launch({ executablePath, args: FLAGS });
 }

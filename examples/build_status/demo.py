@@ -118,6 +118,7 @@ def say(text):
 
 def demonstrate(options):
     processes.check_built()
+    processes.find_chromium()
     reports = processes.choose_reports(options.reports)
     say(f"starting the servers on the reports in {reports}")
     languages = sorted(("python", "rust"), key=lambda language: language != options.server)

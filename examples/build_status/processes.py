@@ -43,6 +43,15 @@ def check_built():
         raise Trouble("the npm package is not in wasm/dist: run `make build`")
 
 
+def find_chromium():
+    """Finds a Chromium, or installs one, before anything is timed; the programs that follow use it."""
+    tool = ROOT / "tools" / "browser"
+    found = subprocess.run([tool], stdout=subprocess.PIPE, text=True, check=False)
+    if found.returncode != 0:
+        raise Trouble("there is no Chromium for the page; what to do about it stands above")
+    os.environ["MAROTTE_CHROMIUM"] = found.stdout.strip()
+
+
 def choose_reports(asked):
     """The folder to show: the one asked for, else what `make test` wrote, else what was recorded."""
     if asked is not None:
