@@ -125,6 +125,10 @@ class AsyncioRunner:
         rest = settle_with(continue_from(coroutine, waiting_for), settle)
         return self._hold(self.loop.create_task(rest))
 
+    def cancel_soon(self, task, message):
+        # A task that is cancelled before its first step never begins.
+        self.loop.call_soon(task.cancel, message)
+
     def wait_for(self, awaitable, settle):
         if hasattr(awaitable, "addCallbacks"):
             wait_for_deferred(awaitable, settle)

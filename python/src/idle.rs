@@ -46,6 +46,10 @@ impl IdleTimer {
         home: &Home,
         connection: &Arc<Connection<PyHost>>,
     ) -> PyResult<()> {
+        // What a closed one held is given back already, and the timer may be gone.
+        if connection.is_closed() {
+            return Ok(());
+        }
         let first = {
             let mut inner = slf.get().inner();
             // Under traffic the same one comes again and again.

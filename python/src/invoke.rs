@@ -6,6 +6,7 @@ use marotte::Host;
 use marotte::host::{Message, Outcome, Reply};
 use marotte::promise::Cell;
 use pyo3::exceptions::{PyAttributeError, PyStopIteration, PyTypeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
@@ -109,11 +110,10 @@ fn run_coroutine(
     match first {
         Ok((task, waiting_for)) => {
             let (promise, settle) = promise_and_settler(py, vat)?;
-            let resume = vat
-                .home()
-                .runner(py)?
-                .call_method1(intern!(py, "resume"), (&coroutine, waiting_for, settle))?;
-            task.get().become_real(py, resume)?;
+            let runner = vat.home().runner(py)?;
+            let resume =
+                runner.call_method1(intern!(py, "resume"), (&coroutine, waiting_for, settle))?;
+            task.get().become_real(runner, resume)?;
             Ok(Reply::Promise(promise))
         }
         Err(error) if error.is_instance_of::<PyStopIteration>(py) => {
@@ -160,6 +160,11 @@ pub(crate) struct Settler {
 
 #[pymethods]
 impl Settler {
+    // A Deferred that never fires may be part of a cycle with what waits for it.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.promise)
+    }
+
     #[pyo3(signature = (value, error=None))]
     fn __call__(&self, py: Python<'_>, value: Bound<'_, PyAny>, error: Option<Bound<'_, PyAny>>) {
         let reply = match error {

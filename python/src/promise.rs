@@ -161,6 +161,9 @@ impl Promise {
         if let Some(Outcome::Fulfilled(value)) = cell.outcome() {
             visit.call(value)?;
         }
+        for promise in cell.promises() {
+            visit.call(promise)?;
+        }
         for callback in cell.callbacks() {
             match callback {
                 Callback::Future(future) => visit.call(future)?,

@@ -14,7 +14,6 @@ use marotte::transport::Wire;
 use marotte::vat::{Connection, Driver};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use socket2::{Domain, Socket as RawSocket, Type};
 
 use crate::errors::log_exception;
@@ -22,8 +21,6 @@ use crate::host::{PyHost, PyVat};
 
 /// Bytes read at once.
 const READ_SIZE: usize = 256 << 10;
-/// Above so many bytes that the peer has not taken, nothing is read from it.
-const HIGH_WATER: usize = 1 << 20;
 /// Reads in a row, before others get their chance.
 const READS_PER_EVENT: usize = 16;
 /// Seconds for which what a peer still sends is thrown away, so that it can read why the session
@@ -40,8 +37,8 @@ thread_local! {
 /// Reaches the loop from wherever a message is sent.
 pub(crate) struct LoopDriver {
     vat: Arc<PyVat>,
-    socket: Mutex<Option<Py<Socket>>>,
-    flush: PyOnceLock<Py<PyAny>>,
+    /// The socket and its bound `flush`, until the end: they refer to this driver in turn.
+    socket: Mutex<Option<(Py<Socket>, Py<PyAny>)>>,
 }
 
 impl LoopDriver {
@@ -49,31 +46,26 @@ impl LoopDriver {
         Arc::new(Self {
             vat: Arc::clone(vat),
             socket: Mutex::new(None),
-            flush: PyOnceLock::new(),
         })
     }
 
-    fn socket(&self, py: Python<'_>) -> Option<Py<Socket>> {
+    fn socket(&self, py: Python<'_>) -> Option<(Py<Socket>, Py<PyAny>)> {
         let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
-        socket.as_ref().map(|socket| socket.clone_ref(py))
+        socket
+            .as_ref()
+            .map(|(socket, flush)| (socket.clone_ref(py), flush.clone_ref(py)))
     }
 
     fn try_wake(&self, py: Python<'_>) -> PyResult<()> {
         // Before there is a socket nothing can be written; it will be when there is.
-        let Some(socket) = self.socket(py) else {
-            return Ok(());
-        };
-        let flush = self.flush.get_or_try_init(py, || {
-            socket
-                .bind(py)
-                .getattr(intern!(py, "flush"))
-                .map(Bound::unbind)
-        })?;
-        self.vat.home().call_soon(py, flush)
+        match self.socket(py) {
+            Some((_, flush)) => self.vat.home().call_soon(py, &flush),
+            None => Ok(()),
+        }
     }
 
     fn try_idle(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(socket) = self.socket(py) else {
+        let Some((socket, _)) = self.socket(py) else {
             return Ok(());
         };
         let home = self.vat.home();
@@ -132,6 +124,8 @@ struct Io {
     wire: Option<Wire>,
     /// True while the loop watches for the socket to become writable.
     writing: bool,
+    /// True while the loop does not watch for something to read.
+    paused: bool,
     /// The timer for the peer's hello.
     deadline: Option<Py<PyAny>>,
 }
@@ -182,6 +176,7 @@ impl Socket {
             stream,
             wire: Some(wire),
             writing: false,
+            paused: false,
             deadline: None,
         };
         let socket = Py::new(
@@ -194,8 +189,10 @@ impl Socket {
                 io: Mutex::new(io),
             },
         )?;
-        *driver.socket.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket.clone_ref(py));
         let this = socket.bind(py);
+        let flush = this.getattr(intern!(py, "flush"))?.unbind();
+        *driver.socket.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((socket.clone_ref(py), flush));
         let on_deadline = this.getattr(intern!(py, "on_deadline"))?;
         let seconds = handshake_ms as f64 / 1e3;
         let deadline = this
@@ -238,6 +235,21 @@ impl Socket {
 
     pub(crate) fn connection(&self) -> &Arc<Connection<PyHost>> {
         &self.connection
+    }
+
+    fn is_congested(&self) -> bool {
+        let wrapped = self.io().wire.as_ref().map_or(0, Wire::unsent);
+        self.connection.is_congested(wrapped)
+    }
+
+    /// Stops reading; [`Self::flush`] goes on with it.
+    fn pause(&self, slf: &Bound<'_, Self>) -> PyResult<()> {
+        let fd = {
+            let mut io = self.io();
+            io.paused = true;
+            io.stream.as_ref().map_or(-1, AsRawFd::as_raw_fd)
+        };
+        self.watch(slf, "remove_reader", fd, None)
     }
 
     fn io(&self) -> MutexGuard<'_, Io> {
@@ -477,11 +489,11 @@ impl Socket {
         if matches!(this.io().state, State::Lingering) {
             return Self::discard(slf);
         }
-        if this.connection.unsent() > HIGH_WATER {
+        if this.is_congested() {
             // The peer does not take what we have: let it wait, too.
             Self::flush(slf)?;
-            if this.connection.unsent() > HIGH_WATER {
-                return Ok(());
+            if this.is_congested() {
+                return this.pause(slf);
             }
         }
         let mut scratch = SCRATCH.take();
@@ -532,7 +544,7 @@ impl Socket {
     /// Writes what waits.
     fn flush(slf: &Bound<'_, Self>) -> PyResult<()> {
         let this = slf.get();
-        let (result, fd, was_writing) = {
+        let (result, fd, was_writing, resume) = {
             let mut guard = this.io();
             let io = &mut *guard;
             if !matches!(io.state, State::Open) {
@@ -557,8 +569,14 @@ impl Socket {
                 wire.close();
                 result = wire.flush(&this.connection, &mut write);
             }
-            (result, stream.as_raw_fd(), io.writing)
+            let wrapped = wire.unsent();
+            let resume = io.paused && (closed || !this.connection.is_congested(wrapped));
+            io.paused &= !resume;
+            (result, stream.as_raw_fd(), io.writing, resume)
         };
+        if resume {
+            this.watch(slf, "add_reader", fd, Some("on_readable"))?;
+        }
         match result {
             Err(error) => return Self::fail(slf, CloseReason::Lost(error.to_string())),
             Ok(_) if this.connection.is_closed() => return Self::linger(slf, was_writing, fd),

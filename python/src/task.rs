@@ -46,13 +46,18 @@ impl EagerTask {
     }
 
     /// Names the task that the coroutine goes on in.
-    pub(crate) fn become_real(&self, py: Python<'_>, task: Bound<'_, PyAny>) -> PyResult<()> {
+    pub(crate) fn become_real(
+        &self,
+        runner: &Bound<'_, PyAny>,
+        task: Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let py = runner.py();
         let _ = self.real.set(py, task.clone().unbind());
         if let Some(message) = self.cancelled.get(py) {
             let message = message
                 .as_ref()
                 .map_or_else(|| py.None(), |m| m.clone_ref(py));
-            task.call_method1(intern!(py, "cancel"), (message,))?;
+            runner.call_method1(intern!(py, "cancel_soon"), (task, message))?;
         }
         Ok(())
     }

@@ -167,6 +167,23 @@ impl<H: Host> Cell<H> {
         }
     }
 
+    /// Every promise that this one holds, for the host's collector to visit.
+    pub fn promises(&self) -> impl Iterator<Item = &H::Promise> {
+        let (route, reactions) = match &self.state {
+            State::Pending { route, reactions } => (Some(route), reactions.as_slice()),
+            State::Settled(_) => (None, &[][..]),
+        };
+        let chained = match route {
+            Some(Route::Chained(promise)) => Some(promise),
+            _ => None,
+        };
+        let waiting = reactions.iter().filter_map(|reaction| match reaction {
+            Reaction::Feed(promise) | Reaction::Message(_, Some(promise)) => Some(promise),
+            _ => None,
+        });
+        chained.into_iter().chain(waiting)
+    }
+
     /// Every callback that waits here, for the host's collector to visit.
     pub fn callbacks(&self) -> impl Iterator<Item = &H::Callback> {
         let reactions = match &self.state {

@@ -254,6 +254,19 @@ impl<H: Host> Connection<H> {
         lock(&self.session).outbox().len()
     }
 
+    /// True while the driver had better read nothing: the peer does not take what we have for it.
+    /// `wrapped` is what the transport holds beside [`Self::unsent`].
+    ///
+    /// Never while we wait for answers. What piles up is calls or answers, so of two sides that
+    /// have much for each other at least one waits for answers; if both stopped reading, neither
+    /// would ever go on.
+    pub fn is_congested(&self, wrapped: usize) -> bool {
+        /// Above so many bytes that the peer has not taken.
+        const HIGH_WATER: usize = 1 << 20;
+        let mut session = lock(&self.session);
+        session.outbox().len() + wrapped > HIGH_WATER && session.stats().questions == 0
+    }
+
     /// Tells the peer of everything that is held no more.
     pub fn collect(&self) {
         let dropped = std::mem::take(&mut *lock(&self.dropped));

@@ -20,8 +20,6 @@ use crate::vat::{Connection, Driver};
 
 /// Bytes read at once.
 const READ_SIZE: usize = 256 << 10;
-/// Above so many bytes that the peer has not taken, nothing is read from it.
-const HIGH_WATER: usize = 1 << 20;
 /// How long releases may wait for traffic to ride along with.
 const COLLECT_DELAY: Duration = Duration::from_millis(100);
 /// Reads in one poll, before other tasks get their chance.
@@ -188,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
                 }
                 return self.linger(cx);
             }
-            if !drained && self.connection.unsent() + self.wire.unsent() > HIGH_WATER {
+            if !drained && self.connection.is_congested(self.wire.unsent()) {
                 return Poll::Pending;
             }
             match self.read(cx) {
