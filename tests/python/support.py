@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
+import functools
 import gc
 import time
-import types
 
 import marotte
 
@@ -33,19 +33,25 @@ class Echo(marotte.Referenceable):
         return asyncio.get_running_loop().create_future()
 
 
+class Link:
+    """What :func:`meet` gives."""
+
+    def __init__(self, server, client, listener, uri):
+        self.server, self.client, self.listener, self.uri = server, client, listener, uri
+
+    @functools.cached_property
+    def remote(self):
+        # Not before it is wanted: one that breaks unseen is logged.
+        return self.client.getReference(self.uri)
+
+
 @contextlib.contextmanager
 def meet(obj=None, scheme="tcp", server_limits=None, client_limits=None):
     """A server that offers ``obj``, a client, and the client's promise for the object."""
     with marotte.Tub(limits=server_limits) as server, marotte.Tub(limits=client_limits) as client:
         listener = server.listen(f"{scheme}://127.0.0.1:0")
         uri = server.registerReference(obj if obj is not None else Echo(), name="it")
-        yield types.SimpleNamespace(
-            server=server,
-            client=client,
-            listener=listener,
-            uri=uri,
-            remote=client.getReference(uri),
-        )
+        yield Link(server, client, listener, uri)
 
 
 async def until(condition, seconds=10):
