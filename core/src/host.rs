@@ -72,6 +72,18 @@ pub trait Host: Sized + 'static {
         outcome: Outcome<Self>,
     );
 
+    /// Runs a callback at once if that leads to no code of a user's in this stack, such as waking a
+    /// task; gives back any other, to be run in a turn of its own. Only a matter of speed.
+    fn notify(
+        cx: Self::Cx<'_>,
+        vat: &Arc<Vat<Self>>,
+        callback: Self::Callback,
+        outcome: &Outcome<Self>,
+    ) -> Option<Self::Callback> {
+        let _ = (cx, vat, outcome);
+        Some(callback)
+    }
+
     /// Reads one value that has arrived.
     ///
     /// # Errors

@@ -105,6 +105,11 @@ impl Home {
         Ok((create.bind(py).call0()?, *wraps))
     }
 
+    /// True if the futures of the event loop wrap Deferreds.
+    fn wraps_deferreds(&self, py: Python<'_>) -> bool {
+        self.create_future.get(py).is_some_and(|(_, wraps)| *wraps)
+    }
+
     /// Lets a connection tell its peer before long what is held no more. On the vat's thread only.
     pub(crate) fn collect_later(
         &self,
@@ -263,6 +268,22 @@ impl Host for PyHost {
 
     fn call(py: Python<'_>, vat: &Arc<PyVat>, callback: Callback, outcome: Outcome<Self>) {
         invoke::call(py, vat, callback, outcome);
+    }
+
+    fn notify(
+        py: Python<'_>,
+        vat: &Arc<PyVat>,
+        callback: Callback,
+        outcome: &Outcome<Self>,
+    ) -> Option<Callback> {
+        match callback {
+            // A future of asyncio's tells its waiters later; a Deferred would call them here.
+            Callback::Future(future) if !vat.home().wraps_deferreds(py) => {
+                invoke::call(py, vat, Callback::Future(future), outcome.dup(py));
+                None
+            }
+            callback => Some(callback),
+        }
     }
 
     fn accept(

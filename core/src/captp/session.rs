@@ -266,6 +266,19 @@ impl<P: Payload> Session<P> {
         &self.limits
     }
 
+    /// The name of a limit on what is held for the peer, if one is passed.
+    pub fn limit_passed(&self) -> Option<&'static str> {
+        if self.exports.len() > self.limits.max_exports {
+            Some("max_exports")
+        } else if self.imports.len() > self.limits.max_imports {
+            Some("max_imports")
+        } else if self.out.len() > self.limits.max_unsent_bytes {
+            Some("max_unsent_bytes")
+        } else {
+            None
+        }
+    }
+
     /// True once the peer's start-session was accepted, until the end.
     pub fn is_open(&self) -> bool {
         matches!(self.state, State::Open { .. })

@@ -186,42 +186,86 @@ impl<T> Questions<T> {
 }
 
 /// Results of the peer's calls, by the numbers it chose.
+///
+/// Peers choose small numbers and use them again, so these are looked up without hashing.
 #[derive(Debug)]
-pub struct Answers<T>(HashMap<u64, T>);
+pub struct Answers<T> {
+    small: Vec<Option<T>>,
+    large: HashMap<u64, T>,
+    count: usize,
+}
 
 impl<T> Answers<T> {
+    /// Numbers below this are small. A peer that uses only the largest makes us hold that many
+    /// empty places.
+    const SMALL: u64 = 4096;
+
     pub(super) fn new() -> Self {
-        Self(HashMap::new())
+        Self {
+            small: Vec::new(),
+            large: HashMap::new(),
+            count: 0,
+        }
     }
 
     /// Keeps an answer. What was kept under that number before is returned.
     pub fn keep(&mut self, number: u64, item: T) -> Option<T> {
-        self.0.insert(number, item)
+        let old = if number < Self::SMALL {
+            let index = number as usize;
+            if index >= self.small.len() {
+                self.small.resize_with(index + 1, || None);
+            }
+            self.small[index].replace(item)
+        } else {
+            self.large.insert(number, item)
+        };
+        self.count += usize::from(old.is_none());
+        old
     }
 
     /// The answer of that number.
     pub fn get(&self, number: u64) -> Option<&T> {
-        self.0.get(&number)
+        if number < Self::SMALL {
+            self.small.get(number as usize)?.as_ref()
+        } else {
+            self.large.get(&number)
+        }
     }
 
     pub(super) fn remove(&mut self, number: u64) -> Option<T> {
-        self.0.remove(&number)
+        let old = if number < Self::SMALL {
+            self.small.get_mut(number as usize)?.take()
+        } else {
+            self.large.remove(&number)
+        };
+        self.count -= usize::from(old.is_some());
+        if self.count == 0 && self.small.len() > KEPT {
+            // Nothing is kept per idle connection.
+            self.small = Vec::new();
+            self.large = HashMap::new();
+        }
+        old
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.count
     }
 
     /// True if there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.count == 0
     }
 
     pub(super) fn drain(&mut self) -> Vec<T> {
-        std::mem::take(&mut self.0).into_values().collect()
+        let all = std::mem::replace(self, Self::new());
+        let small = all.small.into_iter().flatten();
+        small.chain(all.large.into_values()).collect()
     }
 }
+
+/// So many empty places may stay with an idle connection.
+const KEPT: usize = 16;
 
 /// What we hold of the peer, and how often it was mentioned to us.
 #[derive(Debug)]

@@ -138,6 +138,21 @@ impl Host for Native {
         }
     }
 
+    fn notify(
+        (): (),
+        _vat: &Arc<Vat<Self>>,
+        callback: Callback,
+        _outcome: &Outcome<Self>,
+    ) -> Option<Callback> {
+        match callback {
+            Callback::Wake(waker) => {
+                lock(&waker).wake_by_ref();
+                None
+            }
+            callback @ Callback::Run(_) => Some(callback),
+        }
+    }
+
     fn accept((): (), _vat: &Arc<Vat<Self>>, value: View<'_, Ref<Self>>) -> Result<Passed, Error> {
         let refs = value
             .refs()

@@ -386,17 +386,9 @@ fn unknown(desc: Desc) -> CloseReason {
     })
 }
 
-fn check_limits<H: Host>(session: &mut Session<Tables<H>>) -> Result<(), CloseReason> {
-    let limits = session.limits().clone();
-    let stats = session.stats();
-    let passed = if stats.exports > limits.max_exports as u64 {
-        "max_exports"
-    } else if stats.imports > limits.max_imports as u64 {
-        "max_imports"
-    } else if session.outbox().len() > limits.max_unsent_bytes {
-        "max_unsent_bytes"
-    } else {
-        return Ok(());
-    };
-    Err(CloseReason::Protocol(format!("limit passed: {passed}")))
+fn check_limits<H: Host>(session: &Session<Tables<H>>) -> Result<(), CloseReason> {
+    match session.limit_passed() {
+        None => Ok(()),
+        Some(limit) => Err(CloseReason::Protocol(format!("limit passed: {limit}"))),
+    }
 }

@@ -196,7 +196,9 @@ impl<H: Host> Vat<H> {
         for reaction in reactions {
             match reaction {
                 Reaction::Call(callback) => {
-                    self.push_turn(Turn::Call(callback, outcome.dup(cx)));
+                    if let Some(callback) = H::notify(cx, self, callback, &outcome) {
+                        self.push_turn(Turn::Call(callback, outcome.dup(cx)));
+                    }
                 }
                 Reaction::Feed(other) => work.push_back(Work::Settle(other, outcome.dup(cx))),
                 Reaction::Tell(connection, resolver) => connection.tell(cx, resolver, &outcome),
