@@ -37,9 +37,11 @@ class Descriptor:
             self.on_writable()
 
     def connectionLost(self, reason):
-        # The reactor saw the descriptor fail, or is shutting down; reading tells why.
-        if self.on_readable is not None:
-            self.on_readable()
+        # The reactor saw the descriptor fail, or is shutting down; using it tells why. While a
+        # connection is being made, nothing is read.
+        look = self.on_readable or self.on_writable
+        if look is not None:
+            look()
 
 
 class DeferredFuture:
