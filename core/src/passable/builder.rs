@@ -1,7 +1,7 @@
 //! Writing passables.
 
 use super::{Passable, View};
-use crate::syrup::{HOLE, Writer};
+use crate::syrup::{HOLE, NULL, Writer};
 
 /// A dictionary was given the same key twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -49,7 +49,7 @@ impl<R> Default for Builder<R> {
 impl<R> Builder<R> {
     /// Absent on purpose: JSON's and Python's null.
     pub fn null(&mut self) {
-        self.out.bytes.extend_from_slice(b"<4'null>");
+        self.out.bytes.extend_from_slice(NULL);
     }
 
     /// JavaScript's undefined; a procedure's lack of a result.

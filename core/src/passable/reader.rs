@@ -1,7 +1,7 @@
 //! Reading passables.
 
 use super::View;
-use crate::syrup::{Cursor, Int, SyrupError, Token};
+use crate::syrup::{Cursor, Int, NULL, SyrupError, Token};
 
 /// One step of reading a value. Containers come as an opening and a closing item.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -110,6 +110,10 @@ impl<'a, R> Reader<'a, R> {
     // Named as the field does; an iterator would hide the errors' stickiness.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Result<Item<'a, R>, ReadError> {
+        // Compared as bytes: it is the most frequent record, and a whole one.
+        if self.cursor.eat(NULL) {
+            return Ok(Item::Null);
+        }
         Ok(match self.cursor.next()? {
             Token::Bool(value) => Item::Bool(value),
             Token::Int(value) => Item::Int(value),

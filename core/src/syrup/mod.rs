@@ -20,6 +20,9 @@ pub use writer::Writer;
 /// be written once the session is known. It is not Syrup: [`scan`] rejects it.
 pub(crate) const HOLE: u8 = b'&';
 
+/// Null, as the whole record that it is.
+pub(crate) const NULL: &[u8] = b"<4'null>";
+
 /// Why bytes are not acceptable Syrup.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

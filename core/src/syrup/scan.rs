@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Cursor, SyrupError, Token};
+use super::{Cursor, NULL, SyrupError, Token};
 use crate::limits::Limits;
 
 /// What a container still expects.
@@ -62,6 +62,10 @@ pub(crate) fn scan_records(
     limits: &Limits,
     mut record: impl FnMut(usize, &str) -> Result<(), SyrupError>,
 ) -> Result<(), SyrupError> {
+    // The most frequent record, and a whole one.
+    if cursor.eat(NULL) {
+        return Ok(());
+    }
     let mut record_at = 0;
     let mut open: Vec<Open<'_>> = Vec::new();
     let mut keys: Vec<&[u8]> = Vec::new();
