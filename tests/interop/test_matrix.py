@@ -1,0 +1,68 @@
+"""Every language as client against every language as server, each in a process of its own."""
+
+import functools
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PEERS = pathlib.Path(__file__).with_name("peers")
+CHECKS = ["fetch", "chain", "values", "error", "callback", "promise"]
+# Node has no TCP transport: its package is the browser's.
+MATRIX = [
+    (client, server, scheme)
+    for client in ("rust", "python", "node")
+    for server in ("rust", "python")
+    for scheme in ("tcp", "ws")
+    if (client, scheme) != ("node", "tcp")
+]
+
+
+@functools.cache
+def rust_peer():
+    """The program of ``tests/rust``, built if it is not; cargo knows."""
+    build = ["cargo", "build", "--quiet", "-p", "marotte-tests", "--bin", "interop_peer"]
+    subprocess.run(build, cwd=ROOT, check=True, timeout=600)
+    return str(ROOT / "target" / "debug" / "interop_peer")
+
+
+def command(language):
+    if language == "rust":
+        return [rust_peer()]
+    if language == "python":
+        return [sys.executable, "-X", "dev", str(PEERS / "peer.py")]
+    return [shutil.which("node") or "node", str(PEERS / "peer.mjs")]
+
+
+@functools.cache
+def outcome(client, server, scheme):
+    """What each check of a client said; run once for all the tests that ask."""
+    serving = subprocess.Popen(
+        [*command(server), "serve", scheme], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        uri = serving.stdout.readline().strip()
+        done = subprocess.run(
+            [*command(client), "call", uri], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        return dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    finally:
+        serving.kill()
+        serving.communicate()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def built():
+    """Cargo may take longer than any one test."""
+    rust_peer()
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize(("client", "server", "scheme"), MATRIX)
+def test_client_and_server_agree(client, server, scheme, check):
+    assert outcome(client, server, scheme)[check] == "ok"

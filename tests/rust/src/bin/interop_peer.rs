@@ -1,0 +1,187 @@
+//! The Rust side of the tests between languages: `interop_peer serve tcp|ws` prints a URI and
+//! serves until it is killed; `interop_peer call URI` prints a line for each check, and
+//! `interop_peer chain URI` what a chain of dependent calls gives.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use marotte::{Error, Promise, Reference, Symbol, Tub, Value};
+
+struct Service;
+
+#[marotte::remote]
+impl Service {
+    fn echo(&self, value: Value) -> Value {
+        value
+    }
+
+    fn itself(&self) -> Reference {
+        Reference::new(Self)
+    }
+
+    fn fail(&self, message: String) -> Result<(), String> {
+        Err(message)
+    }
+
+    fn call(&self, listener: Reference, value: Value) -> Promise {
+        listener.send("notify", &(value,))
+    }
+
+    async fn sum(&self, one: Promise, other: i64) -> Result<i64, Error> {
+        Ok(one.when::<i64>().await? + other)
+    }
+}
+
+/// Notes what it is told, and answers how often it was.
+#[derive(Clone, Default)]
+struct Listener(Arc<Mutex<Vec<Value>>>);
+
+#[marotte::remote]
+impl Listener {
+    fn notify(&self, value: Value) -> usize {
+        let mut noted = self.0.lock().expect("no check panics in between");
+        noted.push(value);
+        noted.len()
+    }
+}
+
+fn values() -> Vec<Value> {
+    let huge = format!("1{}", "0".repeat(300));
+    let nested = Value::List(vec![
+        Value::Dict(BTreeMap::from([
+            ("a".to_owned(), Value::Null),
+            (String::new(), Value::List(vec![])),
+            ("Ω".to_owned(), Value::Bytes(vec![0, 255])),
+        ])),
+        Value::Dict(BTreeMap::new()),
+    ]);
+    vec![
+        Value::Null,
+        Value::Bool(true),
+        Value::Bool(false),
+        Value::Int(0),
+        Value::Int(-1),
+        Value::Int(i128::from(i64::MAX)),
+        Value::Int(i128::MIN),
+        Value::BigInt(huge.clone()),
+        Value::BigInt(format!("-{huge}")),
+        Value::Float(0.5),
+        Value::Float(f64::INFINITY),
+        Value::Float(5e-324),
+        Value::from(""),
+        Value::from("Grüße, 世界 🌍\0"),
+        Value::Symbol(Symbol("red".to_owned())),
+        Value::Bytes(vec![]),
+        Value::Bytes((0..=255).collect()),
+        Value::List(vec![]),
+        nested,
+    ]
+}
+
+async fn check_values(remote: &Promise) -> Result<(), String> {
+    for value in values() {
+        let back: Value = remote.send("echo", &(&value,)).when().await.map_err(text)?;
+        expect(back == value, || format!("{value:?} came back as {back:?}"))?;
+    }
+    Ok(())
+}
+
+async fn check_chain(remote: &Promise, tub: &Tub) -> Result<(), String> {
+    let before = tub.stats().round_trips;
+    let end = remote
+        .send("itself", &())
+        .send("itself", &())
+        .send("echo", &("end",));
+    let end: String = end.when().await.map_err(text)?;
+    let trips = tub.stats().round_trips - before;
+    expect(end == "end" && trips == 1, || {
+        format!("{end:?} after {trips} round trips")
+    })
+}
+
+async fn check_error(remote: &Promise) -> Result<(), String> {
+    match remote.send("fail", &("the reason",)).when::<Value>().await {
+        Ok(value) => Err(format!("it did not fail, but gave {value:?}")),
+        Err(error) => expect(error.to_string().contains("the reason"), || {
+            error.to_string()
+        }),
+    }
+}
+
+async fn check_callback(remote: &Promise) -> Result<(), String> {
+    let listener = Listener::default();
+    let reference = Reference::new(listener.clone());
+    for (value, count) in [("a", 1), ("b", 2)] {
+        let told: i64 = remote
+            .send("call", &(&reference, value))
+            .when()
+            .await
+            .map_err(text)?;
+        expect(told == count, || format!("told {told} times"))?;
+    }
+    let noted = listener
+        .0
+        .lock()
+        .expect("no check panics in between")
+        .clone();
+    expect(noted == [Value::from("a"), Value::from("b")], || {
+        format!("{noted:?}")
+    })
+}
+
+async fn check_promise(remote: &Promise) -> Result<(), String> {
+    let one = remote.send("echo", &(40,));
+    let sum: i64 = remote.send("sum", &(one, 2)).when().await.map_err(text)?;
+    expect(sum == 42, || sum.to_string())
+}
+
+fn expect(holds: bool, problem: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(problem()) }
+}
+
+fn text(error: Error) -> String {
+    error.to_string()
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let tub = Tub::new();
+    match [&args[0][..], &args[1][..]] {
+        ["serve", scheme] => {
+            let listener = match scheme {
+                "tcp" => tub.listen_tcp("127.0.0.1:0").await,
+                _ => tub.listen_websocket("127.0.0.1:0").await,
+            };
+            let _listener = listener.expect("a port is free");
+            println!(
+                "{}",
+                tub.register_reference(Service, None).expect("it listens")
+            );
+            std::future::pending::<()>().await;
+        }
+        ["call", uri] => {
+            let remote = tub.get_reference(uri);
+            let fetched = remote.when::<Reference>().await.map(|_| ()).map_err(text);
+            report("fetch", fetched);
+            report("chain", check_chain(&remote, &tub).await);
+            report("values", check_values(&remote).await);
+            report("error", check_error(&remote).await);
+            report("callback", check_callback(&remote).await);
+            report("promise", check_promise(&remote).await);
+        }
+        ["chain", uri] => {
+            let builder = tub.get_reference(uri).send("itself", &());
+            let end = builder.send("itself", &()).send("echo", &("end",));
+            println!("{}", end.when::<String>().await.expect("it arrives"));
+        }
+        _ => panic!("usage: interop_peer serve tcp|ws, or interop_peer call URI"),
+    }
+}
+
+fn report(check: &str, result: Result<(), String>) {
+    println!(
+        "{check} {}",
+        result.err().unwrap_or_else(|| "ok".to_owned())
+    );
+}
