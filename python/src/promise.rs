@@ -6,10 +6,12 @@ use marotte::Host;
 use marotte::host::{Message, Outcome, Ref};
 use marotte::promise::Cell;
 use marotte::vat::Import;
+use pyo3::PyTypeInfo;
 use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyStopIteration, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::convert;
@@ -53,13 +55,16 @@ impl Promise {
 
 #[pymethods]
 impl Promise {
-    /// A remote method, to be called.
-    fn __getattr__(slf: &Bound<'_, Self>, name: Bound<'_, PyString>) -> PyResult<Method> {
-        Method::of(
-            slf.get().vat.clone(),
-            Ref::Promise(slf.clone().unbind()),
-            name,
-        )
+    /// A remote method, to be called; with a leading underscore, what Python finds itself.
+    fn __getattribute__<'py>(
+        slf: &Bound<'py, Self>,
+        name: Bound<'py, PyString>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if !is_remote(&name)? {
+            return own_attribute(slf, &name);
+        }
+        let target = Ref::Promise(slf.clone().unbind());
+        Method::of(slf.py(), &slf.get().vat, target, name)
     }
 
     /// Calls the function that this will be.
@@ -269,9 +274,17 @@ impl RemoteReference {
 
 #[pymethods]
 impl RemoteReference {
-    /// A remote method, to be called.
-    fn __getattr__(&self, name: Bound<'_, PyString>) -> PyResult<Method> {
-        Method::of(self.vat.clone(), Ref::Far(Arc::clone(&self.import)), name)
+    /// A remote method, to be called; with a leading underscore, what Python finds itself.
+    fn __getattribute__<'py>(
+        slf: &Bound<'py, Self>,
+        name: Bound<'py, PyString>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if !is_remote(&name)? {
+            return own_attribute(slf, &name);
+        }
+        let this = slf.get();
+        let target = Ref::Far(Arc::clone(&this.import));
+        Method::of(slf.py(), &this.vat, target, name)
     }
 
     /// Calls a remote function.
@@ -311,19 +324,48 @@ pub(crate) struct Method {
     name: Py<PyString>,
 }
 
-impl Method {
-    fn of(vat: Arc<PyVat>, target: Ref<PyHost>, name: Bound<'_, PyString>) -> PyResult<Self> {
-        if name.to_str()?.starts_with('_') {
-            // Python's own protocols look for such names; they are never sent anywhere.
-            return Err(PyAttributeError::new_err(format!(
-                "{name} is not a remote method"
-            )));
+/// True for a name that may be sent. Python's own protocols look for names with an underscore in
+/// front; those are never sent anywhere.
+fn is_remote(name: &Bound<'_, PyString>) -> PyResult<bool> {
+    Ok(!name.to_str()?.starts_with('_'))
+}
+
+/// What Python finds under a name without our doing.
+fn own_attribute<'py>(
+    object: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Bound<'py, PyAny>> {
+    static FIND: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = object.py();
+    let find = FIND.get_or_try_init(py, || {
+        PyAny::type_object(py)
+            .getattr("__getattribute__")
+            .map(Bound::unbind)
+    })?;
+    find.bind(py).call1((object, name)).map_err(|error| {
+        if !error.is_instance_of::<PyAttributeError>(py) {
+            return error;
         }
-        Ok(Self {
-            vat,
+        PyAttributeError::new_err(format!(
+            "{name} is not a remote method: names with an underscore in front are never sent"
+        ))
+    })
+}
+
+impl Method {
+    // Not `__getattr__`: Python would first raise an error for each remote name, and drop it.
+    fn of<'py>(
+        py: Python<'py>,
+        vat: &Arc<PyVat>,
+        target: Ref<PyHost>,
+        name: Bound<'py, PyString>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let method = Self {
+            vat: Arc::clone(vat),
             target,
             name: name.unbind(),
-        })
+        };
+        Ok(Bound::new(py, method)?.into_any())
     }
 }
 
