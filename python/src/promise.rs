@@ -67,6 +67,11 @@ impl Promise {
         Method::of(slf.py(), &slf.get().vat, target, name)
     }
 
+    /// What is left: names with an underscore in front that nobody has.
+    fn __getattr__(&self, name: &str) -> PyResult<Py<PyAny>> {
+        Err(no_attribute(name))
+    }
+
     /// Calls the function that this will be.
     #[pyo3(signature = (*args))]
     fn __call__(slf: &Bound<'_, Self>, args: &Bound<'_, PyTuple>) -> PyResult<Py<Self>> {
@@ -287,6 +292,11 @@ impl RemoteReference {
         Method::of(slf.py(), &this.vat, target, name)
     }
 
+    /// What is left: names with an underscore in front that nobody has.
+    fn __getattr__(&self, name: &str) -> PyResult<Py<PyAny>> {
+        Err(no_attribute(name))
+    }
+
     /// Calls a remote function.
     #[pyo3(signature = (*args))]
     fn __call__(&self, args: &Bound<'_, PyTuple>) -> PyResult<Py<Promise>> {
@@ -330,6 +340,12 @@ fn is_remote(name: &Bound<'_, PyString>) -> PyResult<bool> {
     Ok(!name.to_str()?.starts_with('_'))
 }
 
+fn no_attribute(name: &str) -> PyErr {
+    PyAttributeError::new_err(format!(
+        "{name} is not a remote method: names with an underscore in front are never sent"
+    ))
+}
+
 /// What Python finds under a name without our doing.
 fn own_attribute<'py>(
     object: &Bound<'py, PyAny>,
@@ -342,14 +358,7 @@ fn own_attribute<'py>(
             .getattr("__getattribute__")
             .map(Bound::unbind)
     })?;
-    find.bind(py).call1((object, name)).map_err(|error| {
-        if !error.is_instance_of::<PyAttributeError>(py) {
-            return error;
-        }
-        PyAttributeError::new_err(format!(
-            "{name} is not a remote method: names with an underscore in front are never sent"
-        ))
-    })
+    find.bind(py).call1((object, name))
 }
 
 impl Method {
