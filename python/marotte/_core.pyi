@@ -127,7 +127,7 @@ class Promise:
         ...     listener = tub.listen("tcp://127.0.0.1:0")
         ...     tub.getReference(tub.registerReference(lambda: 1))._private
         Traceback (most recent call last):
-        AttributeError: _private is not a remote method
+        AttributeError: _private is not a remote method: names with an underscore in front are never sent
         """
 
     def __call__(self, *args: object) -> Promise:
