@@ -63,36 +63,31 @@ def peer_rows(folder):
     return {name: row for name, row in rows.items() if os.path.exists(row.command[-1])}
 
 
-def pinned(cpu):
-    """What a child does first: stay on one CPU, if there are two."""
-
-    def pin():
-        if len(os.sched_getaffinity(0)) > 1:
-            os.sched_setaffinity(0, {cpu})
-
-    return pin
+def pinned(cpu, command):
+    """The command, kept on one CPU if there are two."""
+    if len(os.sched_getaffinity(0)) < 2:
+        return command
+    pin = f"import os, sys; os.sched_setaffinity(0, {{{cpu}}}); os.execvp(sys.argv[1], sys.argv[1:])"
+    return [sys.executable, "-c", pin, *command]
 
 
 def run_one(name, row, works, seconds, out):
     server = subprocess.Popen(
-        [*row.command, "server"],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=row.env,
-        preexec_fn=pinned(1),
+        pinned(1, [*row.command, "server"]), stdout=subprocess.PIPE, text=True, env=row.env
     )
     try:
         ready = server.stdout.readline().split()
         if not ready or ready[0] != "READY":
             raise RuntimeError(f"{name}: the server did not start")
         for work in works:
+            arguments = ["client", ready[1], str(server.pid), str(seconds), work]
             client = subprocess.run(
-                [*row.command, "client", ready[1], str(server.pid), str(seconds), work],
+                pinned(0, [*row.command, *arguments]),
+                check=False,
                 capture_output=True,
                 text=True,
                 timeout=60 + 5 * seconds,
                 env={**row.env, "PEER": name},
-                preexec_fn=pinned(0),
             )
             lines = [line for line in client.stdout.splitlines() if line.startswith("{")]
             if not lines:
