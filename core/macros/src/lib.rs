@@ -19,7 +19,7 @@ use syn::{
 /// - A method may return a `marotte::Promise`, whose outcome becomes the answer.
 /// - Further blocks of plain `impl` are untouched.
 ///
-/// ```ignore
+/// ```
 /// struct Counter(std::sync::atomic::AtomicU64);
 ///
 /// #[marotte::remote]
