@@ -12,7 +12,7 @@ python := .venv/bin/python
 stamps := target/stamps
 begin = mkdir -p $(@D) && touch $@.begun
 done = mv $@.begun $@
-report_args := $(if $(REPORTS),--reports $(REPORTS))
+report_args := $(if $(REPORTS),--reports '$(REPORTS)')
 
 find_sources = $(shell find $(1) -type f \( -name '*.rs' -o -name Cargo.toml \) 2>/dev/null)
 common := Cargo.toml Cargo.lock $(call find_sources,core)

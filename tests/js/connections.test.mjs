@@ -296,3 +296,14 @@ test("another profile writes one message at a time", async (t) => {
   assert.deepEqual(await Promise.all([remote.echo(1), remote.make().echo(2), remote.echo(remote.echo(3))]), [1, 2, 3]);
   assert.equal(written, client.stats().messages_sent);
 });
+
+test("what listen and registerReference are given is taken as it is, or refused", async () => {
+  const tub = new Tub();
+  await assert.rejects(tub.listen("tcp://127.0.0.1:0"), /must be ws:\/\/host:port/);
+  const listener = await tub.listen("ws://127.0.0.1:0");
+  assert.match(listener.url, /^ws:\/\/127\.0\.0\.1:\d+$/);
+  class Thing extends Referenceable {}
+  assert.equal(tub.registerReference(new Thing(), "thing"), tub.registerReference(new Thing(), { name: "thing" }));
+  assert.throws(() => tub.registerReference(Thing), /Thing is a class/);
+  await tub.close();
+});

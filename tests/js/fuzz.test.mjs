@@ -98,6 +98,8 @@ test("a wire that spoils messages breaks connections, nothing else", async () =>
   const rejected = [];
   const listener = (error) => rejected.push(error);
   process.on("unhandledRejection", listener);
+  const { error: log } = console;
+  console.error = (_, error) => rejected.push(error);
   try {
     const server = new Tub({ limits: { handshakeMs: 50 } });
     await server.listen();
@@ -132,6 +134,7 @@ test("a wire that spoils messages breaks connections, nothing else", async () =>
     await server.close();
   } finally {
     Object.assign(platform, { connect, listen });
+    console.error = log;
     process.off("unhandledRejection", listener);
   }
 });

@@ -221,7 +221,7 @@ test("an object that pretends to be a promise is not awaited", async (t) => {
 });
 
 test("a failure that nobody looks at is reported, once", async () => {
-  // In a process of its own: the test runner sees to unhandled rejections itself.
+  // In a process of its own, which must not end by it.
   const { stdout } = await promisify(execFile)(process.execPath, [new URL("unhandled.mjs", import.meta.url).pathname]);
   assert.deepEqual(JSON.parse(stdout), ["RangeError: none", "in a callback", "in an async callback"]);
 });

@@ -12,7 +12,8 @@ class Failing extends Referenceable {
 }
 
 const seen = [];
-process.on("unhandledRejection", (error) => seen.push(error.message));
+console.error = (_, error) => seen.push(error.message);
+process.on("unhandledRejection", (error) => seen.push(`unhandled: ${error.message}`));
 
 const server = new Tub();
 await server.listen();

@@ -41,7 +41,10 @@ Object.defineProperty(RemoteError.prototype, "name", { value: "RemoteError" });
 export class DisconnectedError extends Error {}
 Object.defineProperty(DisconnectedError.prototype, "name", { value: "DisconnectedError" });
 
-/** Reports an error that nobody looks at, as the platform reports an unhandled rejection. */
+/**
+ * Reports a failure that nobody looks at, on the console. Not as an unhandled rejection: that would end a Node
+ * process, and one peer that hangs up must not end a server.
+ */
 export function report(error: unknown): void {
-  void Promise.reject(error);
+  console.error("marotte: a promise broke and nobody looked at it (await it, or use _except or sendOnly):", error);
 }

@@ -156,11 +156,12 @@ export class Tub implements Origin {
    * @example
    * ```ts
    * const tub = new Tub();
-   * const listener = await tub.listen({ port: 8080 });
+   * const listener = await tub.listen("ws://127.0.0.1:8080"); // or { port: 8080 }; port 0 lets the system choose
    * console.log(listener.url); // ws://127.0.0.1:8080
    * ```
    */
-  async listen(options: ListenOptions = {}): Promise<Listener> {
+  async listen(address: string | ListenOptions = {}): Promise<Listener> {
+    const options = typeof address === "string" ? listenOptions(address) : address;
     if (this.listener) throw new Error("this tub is listening already");
     const accept = (socket: Connection["socket"]) => {
       const connection = this.connection();
@@ -186,15 +187,21 @@ export class Tub implements Origin {
    *
    * @example
    * ```ts
-   * const uri = tub.registerReference(new Status(), { name: "status" });
+   * const uri = tub.registerReference(new Status(), "status"); // or { name: "status" }
    * ```
    */
-  registerReference(object: Referenceable | ((...args: never[]) => unknown), options: { name?: string } = {}): string {
+  registerReference(
+    object: Referenceable | ((...args: never[]) => unknown),
+    options: string | { name?: string } = {},
+  ): string {
     if (!this.listener) throw new Error("only a tub that listens can register objects: await tub.listen() first");
-    if (!(object instanceof Referenceable || typeof object === "function")) {
-      throw new TypeError("only a Referenceable or a function can be registered");
+    if (typeof object === "function" && object.prototype instanceof Referenceable) {
+      throw new TypeError(`${object.name} is a class; register an object of it: new ${object.name}()`);
     }
-    const { name } = options;
+    if (!(object instanceof Referenceable || typeof object === "function")) {
+      throw new TypeError("only a function or an object whose class extends Referenceable can be registered");
+    }
+    const name = typeof options === "string" ? options : options.name;
     const swiss = name === undefined ? crypto.getRandomValues(new Uint8Array(32)) : utf8.encode(name);
     const start = tape.begin();
     tape.putBytes(swiss);
@@ -389,4 +396,11 @@ function profiles(): string {
 function randomName(): string {
   const alphabet = "abcdefghijklmnopqrstuvwxyz234567";
   return Array.from(crypto.getRandomValues(new Uint8Array(52)), (byte) => alphabet[byte & 31]).join("");
+}
+
+/** What `ws://host:port` says. */
+function listenOptions(address: string): ListenOptions {
+  const found = /^ws:\/\/(\[[0-9a-fA-F:.]+\]|[^:/]+):(\d+)\/?$/.exec(address);
+  if (!found) throw new TypeError(`cannot listen at ${JSON.stringify(address)}; it must be ws://host:port`);
+  return { host: found[1]!.replace(/^\[|\]$/g, ""), port: Number(found[2]) };
 }
