@@ -52,9 +52,9 @@ class DisconnectedError(ConnectionError):
     ...         try:
     ...             await tub.getReference("ocapn://x.tcp-testing-only/s/eA?host=127.0.0.1&port=1")
     ...         except marotte.DisconnectedError as error:
-    ...             return str(error)
+    ...             return "cannot connect to 127.0.0.1:1" in str(error)
     >>> asyncio.run(main())
-    'cannot connect to 127.0.0.1:1: Connection refused (os error 111)'
+    True
     """
 
 @final

@@ -191,7 +191,8 @@ class BlockingFuture:
 
     def __await__(self):
         raise RuntimeError(
-            "there is no event loop to await on: run under asyncio or Twisted, or use _wait()"
+            "this tub has no event loop to await on, because none was running when it was first "
+            "used: make it inside of a coroutine (asyncio.run), or use _wait()"
         )
 
 

@@ -3,6 +3,7 @@
 use marotte::Error;
 use pyo3::exceptions::{PyConnectionError, PyException, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 use pyo3::{create_exception, intern};
 
 create_exception!(
@@ -52,17 +53,31 @@ pub(crate) fn describe(py: Python<'_>, error: &PyErr) -> String {
     }
 }
 
-/// Writes to the library's logger. Never raises: there is nobody left to tell.
+/// Writes to the library's logger, as an error. Never raises: there is nobody left to tell.
 pub(crate) fn log_exception(py: Python<'_>, what: &str, error: &PyErr) {
-    let log = || -> PyResult<()> {
+    log(py, intern!(py, "error"), what, error);
+}
+
+/// Notes that a remote method has raised, with its traceback, for those who log at level INFO: it
+/// is the caller's failure, who is told of it.
+pub(crate) fn log_failed_method(py: Python<'_>, selector: Option<&str>, error: &PyErr) {
+    let what = match selector {
+        Some(name) => format!("a remote call of {name:?} failed"),
+        None => "a remote call of a function failed".to_owned(),
+    };
+    log(py, intern!(py, "info"), &what, error);
+}
+
+fn log(py: Python<'_>, level: &Bound<'_, PyString>, what: &str, error: &PyErr) {
+    let write = || -> PyResult<()> {
         let kwargs = pyo3::types::PyDict::new(py);
         kwargs.set_item(intern!(py, "exc_info"), error.value(py))?;
         py.import("logging")?
             .call_method1("getLogger", ("marotte",))?
-            .call_method("error", (what,), Some(&kwargs))?;
+            .call_method(level, ("%s", what), Some(&kwargs))?;
         Ok(())
     };
-    if log().is_err() {
+    if write().is_err() {
         error.clone_ref(py).write_unraisable(py, None);
     }
 }

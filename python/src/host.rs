@@ -262,8 +262,11 @@ impl Host for PyHost {
         object: &Py<PyAny>,
         message: Message<'_, Self>,
     ) -> Reply<Self> {
-        invoke::invoke(py, vat, object.bind(py), message)
-            .unwrap_or_else(|error| Reply::Failure(Failure(error)))
+        invoke::invoke(py, vat, object.bind(py), message).unwrap_or_else(|error| {
+            // The caller is told by message only; whoever looks for the traceback finds it here.
+            errors::log_failed_method(py, message.selector, &error);
+            Reply::Failure(Failure(error))
+        })
     }
 
     fn call(py: Python<'_>, vat: &Arc<PyVat>, callback: Callback, outcome: Outcome<Self>) {

@@ -1,7 +1,9 @@
 //! The tub: a vat of Python objects with its listeners and connections.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -11,7 +13,7 @@ use marotte::promise::Cell;
 use marotte::transport::{Wire, WireError, websocket_address};
 use marotte::vat::{Connection, Vat};
 use marotte::{Error, Host, Limits, Location, SturdyRef};
-use pyo3::exceptions::{PyRuntimeError, PyTimeoutError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTimeoutError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -34,6 +36,7 @@ pub(crate) struct Shared {
     limits: Limits,
     epoch: Instant,
     listeners: Mutex<Vec<Py<Listener>>>,
+    closed: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -47,6 +50,16 @@ fn urandom(py: Python<'_>) -> PyResult<[u8; 32]> {
 }
 
 impl Shared {
+    /// Fails if the tub was closed.
+    fn check_open(&self) -> PyResult<()> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(PyRuntimeError::new_err(
+                "the tub was closed; make another one",
+            ));
+        }
+        Ok(())
+    }
+
     fn context(&self) -> Context {
         Context {
             vat: Arc::clone(&self.vat),
@@ -134,6 +147,7 @@ impl Tub {
                 limits: read_limits(limits)?,
                 epoch: Instant::now(),
                 listeners: Mutex::new(Vec::new()),
+                closed: AtomicBool::new(false),
             }),
         })
     }
@@ -154,6 +168,7 @@ impl Tub {
         obj: Bound<'_, PyAny>,
         name: Option<&str>,
     ) -> PyResult<String> {
+        self.shared.check_open()?;
         if !obj.is_instance_of::<Referenceable>() && !is_callable(&obj) {
             return Err(PyTypeError::new_err(format!(
                 "{} cannot be registered; derive its class from marotte.Referenceable",
@@ -185,6 +200,7 @@ impl Tub {
     /// made, or an existing one used; what goes wrong breaks the promise.
     #[pyo3(name = "getReference")]
     fn get_reference(&self, py: Python<'_>, uri: &str) -> PyResult<Py<Promise>> {
+        self.shared.check_open()?;
         let sturdy: SturdyRef = uri.parse().map_err(bad_locator)?;
         let vat = &self.shared.vat;
         if sturdy.location.designator == self.shared.designator {
@@ -212,6 +228,7 @@ impl Tub {
     /// Ends every listener and connection; promises that wait for a peer break. May be called
     /// twice.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.shared.closed.store(true, Ordering::Relaxed);
         let listeners = std::mem::take(&mut *lock(&self.shared.listeners));
         for listener in listeners {
             listener.bind(py).call_method0("close")?;
@@ -329,6 +346,7 @@ pub(crate) struct Listener {
 
 impl Listener {
     fn open(py: Python<'_>, shared: &Arc<Shared>, address: &str) -> PyResult<Py<Self>> {
+        shared.check_open()?;
         let (transport, rest) = match address.split_once("://") {
             Some(("tcp", rest)) => (TCP, rest),
             Some(("ws", rest)) => (WEBSOCKET, rest.trim_end_matches('/')),
@@ -338,7 +356,14 @@ impl Listener {
                 )));
             }
         };
-        let socket = TcpListener::bind(rest)?;
+        let socket = TcpListener::bind(rest).map_err(|error| {
+            let hint = match error.kind() {
+                ErrorKind::AddrInUse => "; use port 0 to let the system choose",
+                ErrorKind::InvalidInput => "; it must be host:port",
+                _ => "",
+            };
+            PyOSError::new_err(format!("cannot listen at {address}: {error}{hint}"))
+        })?;
         socket.set_nonblocking(true)?;
         let at = socket.local_addr()?;
         let hints = match transport {
@@ -432,7 +457,7 @@ impl Listener {
                     let config = shared.config(py, this.location.clone(), &wire)?;
                     Socket::accepted(py, shared.context(), config, wire, stream)?;
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 // The peer is gone already, or file descriptors are out: the next event tries
                 // again, after a pause so that the loop does not spin.
                 Err(_) => {

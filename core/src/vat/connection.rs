@@ -290,18 +290,9 @@ impl<H: Host> Connection<H> {
     pub fn close(self: &Arc<Self>, cx: H::Cx<'_>, reason: CloseReason) {
         let (remains, text, stats) = {
             let mut session = lock(&self.session);
-            let peer = session.peer_location().map(ToString::to_string);
             session.close(reason);
-            let reason = session
-                .closed()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            let text = match peer {
-                Some(peer) => format!("the connection to {peer} is gone: {reason}"),
-                None => reason,
-            };
             let stats = session.stats();
-            (session.take_remains(), text, stats)
+            (session.take_remains(), self.why_gone(&session), stats)
         };
         if !self.awake.swap(true, Ordering::AcqRel) {
             self.driver.wake();
@@ -318,10 +309,18 @@ impl<H: Host> Connection<H> {
 
     /// The error for using a reference of a connection that has ended.
     pub(super) fn gone(&self) -> Error {
-        let reason = match self.close_reason() {
-            Some(reason) => format!("the connection is gone: {reason}"),
-            None => "the connection is gone".to_owned(),
-        };
-        Error::Disconnected(reason.into())
+        Error::Disconnected(self.why_gone(&lock(&self.session)).into())
+    }
+
+    /// What became of the connection, for people: to whom it was, and why it ended.
+    fn why_gone(&self, session: &Session<Tables<H>>) -> String {
+        let reason = session
+            .closed()
+            .map_or_else(String::new, ToString::to_string);
+        match (session.peer_location(), &self.dialled) {
+            (Some(peer), _) => format!("the connection to {peer} is gone: {reason}"),
+            (None, Some(peer)) => format!("no connection to {peer}: {reason}"),
+            (None, None) => reason,
+        }
     }
 }
