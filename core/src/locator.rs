@@ -89,12 +89,17 @@ impl Location {
         else {
             return malformed("a location needs a transport and a designator");
         };
+        /// A hello comes from anybody.
+        const MOST_HINTS: usize = 32;
         let mut hints = BTreeMap::new();
         match cursor.next()? {
             Token::Bool(false) => {}
             Token::Dict => loop {
                 match cursor.next()? {
                     Token::EndDict => break,
+                    Token::Str(_) if hints.len() >= MOST_HINTS => {
+                        return malformed("a location has too many hints");
+                    }
                     Token::Str(name) => {
                         let Token::Str(value) = cursor.next()? else {
                             return malformed("a hint must be a string");

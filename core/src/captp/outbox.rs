@@ -15,6 +15,8 @@ pub struct Outbox {
     sent: usize,
     /// Where each message ends, if boundaries matter to the transport.
     ends: Option<Vec<usize>>,
+    /// True if the transport's messages may hold several of ours.
+    batched: bool,
     messages: u64,
 }
 
@@ -22,6 +24,11 @@ pub struct Outbox {
 const KEEP: usize = 1 << 20;
 /// A buffer below this size may stay with an idle connection.
 const SMALL: usize = 512;
+
+/// Below so many sent bytes it is not worth the while to move the rest.
+const COMPACT: usize = 64 << 10;
+/// About how large a transport's message with several of ours in it may become.
+const BATCH: usize = 256 << 10;
 
 thread_local! {
     /// The buffer of whoever wrote last on this thread: an idle connection keeps none, and a busy
@@ -58,13 +65,15 @@ impl Decimal {
 }
 
 impl Outbox {
-    /// An empty outbox. `boundaries` keeps track of where messages end.
-    pub(crate) fn new(framing: Framing, boundaries: bool) -> Self {
+    /// An empty outbox. `boundaries` keeps track of where messages end; `batched` lets a
+    /// transport's message hold several.
+    pub(crate) fn new(framing: Framing, boundaries: bool, batched: bool) -> Self {
         Self {
             framing,
             bytes: Vec::new(),
             sent: 0,
             ends: boundaries.then(Vec::new),
+            batched,
             messages: 0,
         }
     }
@@ -144,19 +153,43 @@ impl Outbox {
             if let Some(ends) = &mut self.ends {
                 ends.clear();
             }
+        } else if self.sent > COMPACT && self.sent > self.bytes.len() / 2 {
+            // A peer that reads slower than we write never lets the buffer run empty.
+            self.bytes.drain(..self.sent);
+            if let Some(ends) = &mut self.ends {
+                ends.retain(|&end| end > self.sent);
+                ends.iter_mut().for_each(|end| *end -= self.sent);
+            }
+            self.sent = 0;
         }
     }
 
-    /// Takes everything that waits, as chunks: one per message if boundaries are kept, else one.
-    /// `spare` becomes the next buffer.
+    /// Takes everything that waits, and where its chunks end: one chunk per message, or several
+    /// messages in a chunk up to about [`BATCH`] bytes if they may be batched. `spare` becomes the
+    /// next buffer.
     pub fn take(&mut self, spare: Vec<u8>) -> (Vec<u8>, Vec<usize>) {
         let bytes = std::mem::replace(&mut self.bytes, spare);
         self.bytes.clear();
         self.sent = 0;
-        let ends = match &mut self.ends {
-            Some(ends) => std::mem::take(ends),
-            None => vec![bytes.len()],
+        let Some(ends) = &mut self.ends else {
+            let end = bytes.len();
+            return (bytes, vec![end]);
         };
+        let mut ends = std::mem::take(ends);
+        if self.batched {
+            let mut chunks: Vec<usize> = Vec::new();
+            let mut start = 0;
+            for end in ends {
+                match chunks.last_mut() {
+                    Some(last) if end - start <= BATCH => *last = end,
+                    _ => {
+                        start = chunks.last().copied().unwrap_or_default();
+                        chunks.push(end);
+                    }
+                }
+            }
+            ends = chunks;
+        }
         (bytes, ends)
     }
 }

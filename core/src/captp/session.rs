@@ -210,6 +210,8 @@ pub struct Session<P: Payload> {
     gc_answers: Vec<u64>,
     answered: bool,
     waiting: u64,
+    /// True while a call without an answer waits in the outbox.
+    unsent_calls: bool,
     stats: Stats,
 }
 
@@ -230,13 +232,13 @@ impl<P: Payload> Session<P> {
         } else {
             config.profile.framing
         };
-        let track = config.boundaries && !config.profile.batch_websocket;
-        let mut out = Outbox::new(framing, track);
+        let (track, batch) = (config.boundaries, config.profile.batch_websocket);
+        let mut out = Outbox::new(framing, track, batch);
         out.message(output::SHORT, |out| write_start(out, &config));
         Self {
             state: State::AwaitStart {
                 deadline_ms: config.now_ms.saturating_add(config.limits.handshake_ms),
-                held: Outbox::new(framing, track),
+                held: Outbox::new(framing, track, batch),
             },
             profile: config.profile,
             limits: config.limits,
@@ -250,6 +252,7 @@ impl<P: Payload> Session<P> {
             gc_answers: Vec::new(),
             answered: true,
             waiting: 0,
+            unsent_calls: false,
             stats: Stats::default(),
         }
     }

@@ -197,6 +197,11 @@ impl<T: DeserializeOwned> Future for When<T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        // Before the look at the outcome: whoever settles the promise in between wakes the right
+        // task.
+        if let Some(waker) = &this.waker {
+            lock(waker).clone_from(cx.waker());
+        }
         let outcome = {
             let mut cell = lock(&this.promise.cell.0);
             cell.mark_handled();
@@ -207,7 +212,7 @@ impl<T: DeserializeOwned> Future for When<T> {
                 return Poll::Ready(de::read(&mut value.view().reader(), &this.promise.vat));
             }
             (Some(Outcome::Broken(error)), _) => return Poll::Ready(Err(error)),
-            (None, Some(waker)) => lock(waker).clone_from(cx.waker()),
+            (None, Some(_)) => {}
             (None, None) => {
                 let waker = Arc::new(Mutex::new(cx.waker().clone()));
                 this.waker = Some(Arc::clone(&waker));

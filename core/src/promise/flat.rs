@@ -37,7 +37,8 @@ pub(super) fn drop_flat<T: 'static>(item: T) {
     let _level = Level;
     drop(item);
     if depth == 0 {
-        while let Some(next) = WAITING.with_borrow_mut(Vec::pop) {
+        // When a thread ends, this may be gone already.
+        while let Ok(Some(next)) = WAITING.try_with(|waiting| waiting.borrow_mut().pop()) {
             drop(next);
         }
     }

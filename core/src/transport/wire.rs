@@ -129,6 +129,11 @@ impl Wire {
         let Kind::WebSocket(codec) = &mut self.kind else {
             return connection.write_with(write);
         };
+        // What the socket has not taken goes first; more is not fetched before, so that the
+        // session's limit on unsent bytes sees what piles up.
+        if !write_out(&mut self.unsent, &mut self.sent, write)? {
+            return Ok(false);
+        }
         let (bytes, ends) = connection.take_output(std::mem::take(&mut self.spare));
         let mut start = 0;
         for end in ends {
@@ -140,15 +145,9 @@ impl Wire {
         self.spare = bytes;
         self.spare.clear();
         codec.outgoing(&mut self.unsent);
-        while self.sent < self.unsent.len() {
-            let count = write(&self.unsent[self.sent..])?;
-            if count == 0 {
-                return Ok(false);
-            }
-            self.sent += count;
+        if !write_out(&mut self.unsent, &mut self.sent, write)? {
+            return Ok(false);
         }
-        self.unsent.clear();
-        self.sent = 0;
         // Nothing is kept per idle connection.
         self.unsent.shrink_to(4 << 10);
         self.spare.shrink_to(4 << 10);
@@ -179,6 +178,24 @@ impl Wire {
             "the peer hung up".to_owned()
         })
     }
+}
+
+/// Writes what is in `bytes` from `sent` on. True, and both empty, if all of it was taken.
+fn write_out(
+    bytes: &mut Vec<u8>,
+    sent: &mut usize,
+    write: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
+) -> io::Result<bool> {
+    while *sent < bytes.len() {
+        let count = write(&bytes[*sent..])?;
+        if count == 0 {
+            return Ok(false);
+        }
+        *sent += count;
+    }
+    bytes.clear();
+    *sent = 0;
+    Ok(true)
 }
 
 /// The `host:port` to connect to for `ws://host:port/path`; port 80 if the URL names none. `None`

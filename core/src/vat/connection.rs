@@ -146,17 +146,14 @@ impl<H: Host> Connection<H> {
         lock(&self.session).peer_location().cloned()
     }
 
-    /// True if the peer is, or is meant to be, the one at that location.
+    /// True if we made this connection to that location.
     ///
-    /// A peer we dialled is that one, whatever name it gives itself: the location's designator is
-    /// what a reference was made out to.
+    /// What a peer says of itself does not count: until transports prove who it is, anybody could
+    /// take another's name and be sent the secrets in references that were made out to that one.
     pub(super) fn leads_to(&self, location: &Location) -> bool {
         self.dialled
             .as_ref()
             .is_some_and(|to| to.same_peer(location))
-            || self
-                .peer_location()
-                .is_some_and(|peer| peer.same_peer(location))
     }
 
     /// Counters of this connection.
@@ -257,14 +254,16 @@ impl<H: Host> Connection<H> {
     /// True while the driver had better read nothing: the peer does not take what we have for it.
     /// `wrapped` is what the transport holds beside [`Self::unsent`].
     ///
-    /// Never while we wait for answers. What piles up is calls or answers, so of two sides that
-    /// have much for each other at least one waits for answers; if both stopped reading, neither
-    /// would ever go on.
+    /// Never while we wait for answers or have calls to send: then what piles up is our own doing,
+    /// and of two sides that stopped reading because of their own calls neither would ever go on.
+    /// A side that only answers stops until its answers are taken.
     pub fn is_congested(&self, wrapped: usize) -> bool {
         /// Above so many bytes that the peer has not taken.
         const HIGH_WATER: usize = 1 << 20;
         let mut session = lock(&self.session);
-        session.outbox().len() + wrapped > HIGH_WATER && session.stats().questions == 0
+        session.outbox().len() + wrapped > HIGH_WATER
+            && session.stats().questions == 0
+            && !session.has_unsent_calls()
     }
 
     /// Tells the peer of everything that is held no more.
@@ -294,9 +293,9 @@ impl<H: Host> Connection<H> {
             let stats = session.stats();
             (session.take_remains(), self.why_gone(&session), stats)
         };
-        if !self.awake.swap(true, Ordering::AcqRel) {
-            self.driver.wake();
-        }
+        // Also if the driver waits for the socket: there is something new to do.
+        self.awake.store(true, Ordering::Release);
+        self.driver.wake();
         drop(remains.rest);
         let Some(vat) = self.vat() else { return };
         vat.remember_once(self, stats);

@@ -105,7 +105,7 @@ impl<H: Host> Connection<H> {
                 question,
                 broken,
                 value,
-            } => match self.look_up_all(cx, session, &value) {
+            } => match check_limits(session).and_then(|()| self.look_up_all(cx, session, &value)) {
                 Ok(found) => Step::Settled {
                     question,
                     broken,

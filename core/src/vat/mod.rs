@@ -105,8 +105,8 @@ impl<H: Host> Vat<H> {
         self.begin(Connection::new(self, config, driver, None))
     }
 
-    /// As [`Self::connect`], for a connection that we make to that peer: until the peer has said
-    /// where it is, it is taken at our word, so that [`Self::connection_to`] finds it.
+    /// As [`Self::connect`], for a connection that we make to that peer, so that
+    /// [`Self::connection_to`] finds it.
     pub fn dial(
         self: &Arc<Self>,
         config: Config,
@@ -132,7 +132,7 @@ impl<H: Host> Vat<H> {
             .collect()
     }
 
-    /// The connection to that peer: an open one, made by either side, or one that is being made.
+    /// The connection that we made, or are making, to that peer.
     pub fn connection_to(&self, location: &Location) -> Option<Arc<Connection<H>>> {
         self.connections()
             .into_iter()

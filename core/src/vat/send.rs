@@ -15,6 +15,8 @@ enum Hop<H: Host> {
     /// It waits in the promise.
     Waits,
     Peer(Arc<Connection<H>>, Target),
+    /// The same, as long as the promise has not settled.
+    Ahead(H::Promise, Arc<Connection<H>>, Target),
     Ref(Ref<H>),
     Settled(Outcome<H>),
 }
@@ -79,7 +81,19 @@ impl<H: Host> Vat<H> {
             hop = match hop {
                 Hop::Waits => return,
                 Hop::Peer(connection, to) => {
-                    return connection.send(cx, to, message, result, work);
+                    // Without a promise to look at it cannot be refused.
+                    let _ = connection.send(cx, to, None, message, result, work);
+                    return;
+                }
+                Hop::Ahead(promise, connection, to) => {
+                    match connection.send(cx, to, Some(&promise), message, result, work) {
+                        Ok(()) => return,
+                        // It settled in between, on another thread.
+                        Err(back) => {
+                            result = back;
+                            Hop::Ref(Ref::Promise(promise))
+                        }
+                    }
                 }
                 Hop::Ref(Ref::Local(object)) => {
                     let message = message.to_owned(cx);
@@ -112,6 +126,7 @@ impl<H: Host> Vat<H> {
                                 Err(_) => Hop::Waits,
                             }
                         }
+                        Hop::Peer(connection, to) => Hop::Ahead(promise, connection, to),
                         hop => hop,
                     }
                 }
@@ -275,23 +290,35 @@ fn next_hop<H: Host>(cx: H::Cx<'_>, cell: &Cell<H>) -> Hop<H> {
 }
 
 impl<H: Host> Connection<H> {
-    /// Puts a call on the wire; the answer settles `result`.
+    /// Puts a call on the wire; the answer settles `result`. If the call runs ahead on a promise
+    /// that has settled meanwhile, its route is stale (the peer may have been told that we need the
+    /// answer no more): then nothing is sent, and `result` is given back.
     fn send(
         self: &Arc<Self>,
         cx: H::Cx<'_>,
         to: Target,
+        ahead_on: Option<&H::Promise>,
         message: Message<'_, H>,
         result: Option<H::Promise>,
         work: &mut VecDeque<Work<H>>,
-    ) {
+    ) -> Result<(), Option<H::Promise>> {
         let question = result.as_ref().map(|result| H::dup_promise(cx, result));
+        let mut stale = false;
         let sent = self.with_session(|session| {
+            // Under the session's lock, as releases are.
+            stale = ahead_on.is_some_and(|on| !H::with_cell(cx, on, |cell| cell.is_pending()));
+            if stale {
+                return Err(question);
+            }
             if session.closed().is_some() {
                 return Err(question);
             }
             let descs = self.describe(cx, session, message.args.refs);
             session.deliver(to, message.selector, message.args.bytes, &descs, question)
         });
+        if stale {
+            return Err(result);
+        }
         match (sent, result) {
             (Ok(Some(number)), Some(result)) => {
                 let route = Route::Question(Arc::clone(self), number);
@@ -309,6 +336,7 @@ impl<H: Host> Connection<H> {
             }
             _ => {}
         }
+        Ok(())
     }
 
     /// Asks the peer's bootstrap object for what is registered under `swiss`.
@@ -322,7 +350,8 @@ impl<H: Host> Connection<H> {
         };
         let mut work = VecDeque::new();
         let asked = Some(H::dup_promise(cx, &result));
-        self.send(cx, Target::Export(0), message, asked, &mut work);
+        // Without a promise to look at it cannot be refused.
+        let _ = self.send(cx, Target::Export(0), None, message, asked, &mut work);
         vat.finish(cx, work);
         result
     }

@@ -33,6 +33,7 @@ impl<P: Payload> Session<P> {
             return Err(question);
         }
         let Some(item) = question else {
+            self.unsent_calls = true;
             let deliver_only = self.profile.deliver_only;
             self.writer().message(call_length(args), |out| {
                 write_call(out, deliver_only, to, selector, args, descs);
@@ -197,6 +198,12 @@ impl<P: Payload> Session<P> {
     /// What waits to be written.
     pub fn outbox(&mut self) -> &mut Outbox {
         &mut self.out
+    }
+
+    /// True while calls that want no answer wait to be written.
+    pub fn has_unsent_calls(&mut self) -> bool {
+        self.unsent_calls &= !self.out.is_empty();
+        self.unsent_calls
     }
 
     /// Counts a write of so many bytes.
