@@ -4,7 +4,7 @@ use proc_macro::TokenStream;
 use proc_macro2::TokenStream as Tokens;
 use quote::quote;
 use syn::{
-    Attribute, Error, FnArg, Ident, ImplItem, ImplItemFn, ItemImpl, LitStr, Pat, ReceiverKind,
+    Attribute, Error, FnArg, Ident, ImplItem, ImplItemFn, ItemImpl, LitStr, ReceiverKind,
     ReturnType, Type, parse_macro_input,
 };
 
@@ -15,6 +15,7 @@ use syn::{
 ///   `#[remote(skip)]` leaves the method out.
 /// - Arguments are any serde types, owned; so is the result, or a `Result` of it with any error
 ///   that can be displayed.
+/// - Methods whose names begin with an underscore stay private.
 /// - `async fn` is polled once in place and becomes a task only if it suspends.
 /// - A method may return a `marotte::Promise`, whose outcome becomes the answer.
 /// - Further blocks of plain `impl` are untouched.
@@ -57,7 +58,7 @@ fn expand(mut block: ItemImpl) -> Result<Tokens, Error> {
             method.sig.inputs.first(),
             Some(FnArg::Receiver(receiver)) if matches!(receiver.kind, ReceiverKind::Reference(_, _, None))
         );
-        if options.skip || !by_reference {
+        if options.skip || !by_reference || method.sig.ident.to_string().starts_with('_') {
             continue;
         }
         arms.push(arm(method, options.name)?);
@@ -124,10 +125,8 @@ fn arm(method: &ImplItemFn, name: Option<String>) -> Result<Tokens, Error> {
                 "a remote method owns its arguments; take String for &str, Vec<T> for &[T]",
             ));
         }
-        names.push(match &*input.pat {
-            Pat::Ident(pattern) => pattern.ident.clone(),
-            _ => Ident::new(&format!("argument_{index}"), ident.span()),
-        });
+        // A name of our own, whatever the method calls it.
+        names.push(Ident::new(&format!("argument_{index}"), ident.span()));
         types.push(&input.ty);
     }
     let taken = quote! {
@@ -144,15 +143,23 @@ fn arm(method: &ImplItemFn, name: Option<String>) -> Result<Tokens, Error> {
         };
     };
     let call = if method.sig.asyncness.is_some() {
-        let result = as_result(&method.sig.output, quote!(self.#ident(#(#names),*).await));
+        let result = as_result(
+            &method.sig.output,
+            quote!(Self::#ident(&self, #(#names),*).await),
+        );
         quote!(::marotte::native::reply_later(async move { #result }))
     } else if is_named(&method.sig.output, "Promise") {
-        quote!(::marotte::native::Answer::Promise(self.#ident(#(#names),*)))
+        quote!(::marotte::native::Answer::Promise(Self::#ident(&self, #(#names),*)))
     } else {
-        let result = as_result(&method.sig.output, quote!(self.#ident(#(#names),*)));
+        let result = as_result(&method.sig.output, quote!(Self::#ident(&self, #(#names),*)));
         quote!(::marotte::native::reply(#result))
     };
+    let conditions = method
+        .attrs
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("cfg"));
     Ok(quote! {
+        #(#conditions)*
         ::core::option::Option::Some(#wire_name) => {
             #taken
             #call

@@ -66,6 +66,9 @@ impl<'r, 'de> Decoder<'r, 'de> {
                     (_, Ok(n)) => visitor.visit_u64(n),
                     _ => visitor.visit_i128(n),
                 },
+                None if !int.negative && int.digits.parse::<u128>().is_ok() => {
+                    visitor.visit_u128(int.digits.parse().unwrap_or_default())
+                }
                 None => {
                     let sign = if int.negative { "-" } else { "" };
                     stashed(Stashed::BigInt(format!("{sign}{}", int.digits)), visitor)

@@ -103,23 +103,22 @@ impl Host for Native {
         message: Message<'_, Self>,
     ) -> Reply<Self> {
         let args = Args::new(vat, message.args);
-        let mut future = match Arc::clone(object).deliver(message.selector, args) {
-            Answer::Now(result) => return reply(result),
-            Answer::Promise(promise) => return Reply::Promise(promise.into_cell()),
-            Answer::Later(future) => future,
+        let answer = caught(|| Arc::clone(object).deliver(message.selector, args));
+        let mut future = match answer {
+            Ok(Answer::Now(result)) => return reply(result),
+            Ok(Answer::Promise(promise)) => return Reply::Promise(promise.into_cell()),
+            Ok(Answer::Later(future)) => future,
+            Err(error) => return Reply::Failure(error),
         };
         // Most handlers end without suspending: no task for those.
-        if let Poll::Ready(result) = future
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
-        {
-            return reply(result);
+        let mut context = Context::from_waker(Waker::noop());
+        match caught(|| future.as_mut().poll(&mut context)) {
+            Ok(Poll::Ready(result)) => return reply(result),
+            Ok(Poll::Pending) => {}
+            Err(error) => return Reply::Failure(error),
         }
         let promise = Self::new_promise((), vat, Cell::pending());
-        let unfinished = Unfinished {
-            vat: Arc::clone(vat),
-            promise: Some(promise.clone()),
-        };
+        let unfinished = Unfinished::new(vat, &promise);
         let future = InTurn {
             vat: Arc::clone(vat),
             future,
@@ -134,7 +133,8 @@ impl Host for Native {
     fn call((): (), _vat: &Arc<Vat<Self>>, callback: Callback, outcome: Outcome<Self>) {
         match callback {
             Callback::Wake(waker) => lock(&waker).wake_by_ref(),
-            Callback::Run(function) => function(outcome),
+            // What it was to settle breaks when it is dropped; the panic was reported by its hook.
+            Callback::Run(function) => drop(caught(|| function(outcome))),
         }
     }
 
@@ -211,15 +211,30 @@ impl Host for Native {
     }
 }
 
+/// Runs code of a user's. A panic there is the failure of one call: it must not end the vat, the
+/// connection, or the calls of others.
+fn caught<T>(run: impl FnOnce() -> T) -> Result<T, Error> {
+    // What was half done stays with the user's own objects, as with any failure.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run))
+        .map_err(|_| Error::remote("RuntimeError: the method panicked"))
+}
+
 /// The promise of a handler that has not ended. If its task is dropped, the promise breaks:
 /// whoever waits for it must not wait for ever.
-struct Unfinished {
+pub(super) struct Unfinished {
     vat: Arc<NativeVat>,
     promise: Option<PromiseCell>,
 }
 
 impl Unfinished {
-    fn finish(mut self, reply: Reply<Native>) {
+    pub(super) fn new(vat: &Arc<NativeVat>, promise: &PromiseCell) -> Self {
+        Self {
+            vat: Arc::clone(vat),
+            promise: Some(promise.clone()),
+        }
+    }
+
+    pub(super) fn finish(mut self, reply: Reply<Native>) {
         if let Some(promise) = self.promise.take() {
             self.vat.resolve((), promise, reply);
         }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use serde::ser::Serializer;
 
-use super::host::{Callback, NativeVat, PromiseCell};
+use super::host::{Callback, NativeVat, PromiseCell, Unfinished};
 use super::reference::Reference;
 use super::runtime::{BoxFuture, Home, Runtime};
 use super::value::Value;
@@ -160,13 +160,15 @@ impl Promise {
         + 'static,
     ) -> Self {
         let next = Self::pending(Arc::clone(&self.vat));
-        let (vat, cell) = (Arc::clone(&self.vat), next.cell.clone());
+        let vat = Arc::clone(&self.vat);
+        // If the callback is never run, or panics, the next promise breaks.
+        let unfinished = Unfinished::new(&vat, &next.cell);
         let callback = Callback::Run(Box::new(move |outcome| {
             let reply = match f(&vat, outcome) {
                 Ok(value) => Reply::Value(super::Passed::new(value)),
                 Err(error) => Reply::Failure(error),
             };
-            vat.resolve((), cell, reply);
+            unfinished.finish(reply);
         }));
         self.vat.when((), &self.cell, callback);
         next

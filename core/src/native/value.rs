@@ -84,8 +84,11 @@ impl Serialize for Symbol {
 fn through_stash<S: Serializer>(item: Stashed, serializer: S) -> Result<S::Ok, S::Error> {
     stash::put(item);
     let done = serializer.serialize_newtype_struct(REFERENCE, &());
-    // Other formats leave it there.
-    stash::take();
+    if stash::take().is_some() {
+        return Err(serde::ser::Error::custom(
+            "this value can be carried by marotte only",
+        ));
+    }
     done
 }
 
@@ -160,6 +163,10 @@ impl<'de> Visitor<'de> for Any {
 
     fn visit_i128<E>(self, value: i128) -> Result<Value, E> {
         Ok(Value::Int(value))
+    }
+
+    fn visit_u128<E>(self, value: u128) -> Result<Value, E> {
+        Ok(Value::BigInt(value.to_string()))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {

@@ -76,7 +76,6 @@ struct Inner {
     epoch: Instant,
     /// Where we listen, oldest first.
     listeners: Mutex<Vec<(Location, AbortHandle)>>,
-    turns: AbortHandle,
     /// Held while a connection is looked up or begun, so that a peer is dialled once.
     dialling: Mutex<()>,
 }
@@ -121,6 +120,13 @@ impl Runtime for OnTokio {
     }
 }
 
+impl Drop for OnTokio {
+    /// The vat is gone: its task finds out and ends.
+    fn drop(&mut self) {
+        self.turns.notify_one();
+    }
+}
+
 impl Default for Tub {
     fn default() -> Self {
         Self::new()
@@ -156,9 +162,7 @@ impl Tub {
             turns: Arc::clone(&notify),
         };
         let vat = Vat::new(Home::new(runtime));
-        let turns = handle
-            .spawn(run_turns(Arc::downgrade(&vat), notify))
-            .abort_handle();
+        handle.spawn(run_turns(Arc::downgrade(&vat), notify));
         Self(Arc::new(Inner {
             vat,
             runtime: handle,
@@ -166,7 +170,6 @@ impl Tub {
             options,
             epoch: Instant::now(),
             listeners: Mutex::new(Vec::new()),
-            turns,
             dialling: Mutex::new(()),
         }))
     }
@@ -398,7 +401,10 @@ impl Inner {
         let began = self.begin(announced, &wire, Some(to));
         let connection = Arc::clone(&began.0);
         let inner = Arc::downgrade(self);
+        // A runtime that is gone drops the future unrun: nobody may wait for ever.
+        let unmade = Unmade(Arc::clone(&connection));
         self.runtime.spawn(async move {
+            let _unmade = unmade;
             let connected = TcpStream::connect(&address).await;
             match (connected, inner.upgrade()) {
                 (Ok(stream), Some(inner)) => {
@@ -468,7 +474,6 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.close("the tub was dropped");
-        self.turns.abort();
     }
 }
 
@@ -480,6 +485,18 @@ async fn run_turns(vat: Weak<Vat<Native>>, wanted: Arc<Notify>) {
         let Some(vat) = vat.upgrade() else { return };
         let _turn = vat.home().enter();
         vat.finish_turns((), BUDGET);
+    }
+}
+
+/// A connection that is being made; closed when this goes, unless it is closed already.
+struct Unmade(Arc<Connection<Native>>);
+
+impl Drop for Unmade {
+    fn drop(&mut self) {
+        if !self.0.is_closed() {
+            let reason = CloseReason::Lost("the runtime was shut down".to_owned());
+            self.0.close((), reason);
+        }
     }
 }
 
