@@ -165,7 +165,7 @@ impl Outbox {
     }
 
     /// Takes everything that waits, and where its chunks end: one chunk per message, or several
-    /// messages in a chunk up to about [`BATCH`] bytes if they may be batched. `spare` becomes the
+    /// messages in a chunk up to about 256 KiB if they may be batched. `spare` becomes the
     /// next buffer.
     pub fn take(&mut self, spare: Vec<u8>) -> (Vec<u8>, Vec<usize>) {
         let bytes = std::mem::replace(&mut self.bytes, spare);
