@@ -132,7 +132,7 @@ impl Host for Native {
 
     fn call((): (), _vat: &Arc<Vat<Self>>, callback: Callback, outcome: Outcome<Self>) {
         match callback {
-            Callback::Wake(waker) => lock(&waker).wake_by_ref(),
+            Callback::Wake(waker) => wake(&waker),
             // What it was to settle breaks when it is dropped; the panic was reported by its hook.
             Callback::Run(function) => drop(caught(|| function(outcome))),
         }
@@ -146,7 +146,7 @@ impl Host for Native {
     ) -> Option<Callback> {
         match callback {
             Callback::Wake(waker) => {
-                lock(&waker).wake_by_ref();
+                wake(&waker);
                 None
             }
             callback @ Callback::Run(_) => Some(callback),
@@ -209,6 +209,12 @@ impl Host for Native {
     fn schedule_turns(vat: &Arc<Vat<Self>>) {
         vat.home().runtime().schedule_turns();
     }
+}
+
+/// Wakes a task outside of the lock: an executor may poll it at once, in this very stack.
+fn wake(waker: &Mutex<Waker>) {
+    let waker = lock(waker).clone();
+    waker.wake();
 }
 
 /// Runs code of a user's. A panic there is the failure of one call: it must not end the vat, the
