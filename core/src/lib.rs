@@ -4,7 +4,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
 pub mod captp;
+pub mod deferred;
 mod error;
+mod flat;
 pub mod host;
 mod limits;
 mod locator;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::host::{Host, Outcome, OwnedMessage};
 use crate::vat::{Connection, Import};
 
-use super::flat::drop_flat;
+use crate::flat::drop_flat;
 
 /// One promise.
 ///

@@ -5,6 +5,5 @@
 //! settle is in [`vat`](crate::vat).
 
 mod cell;
-mod flat;
 
 pub use cell::{Cell, Reaction, Route};

@@ -21,7 +21,7 @@ impl Drop for Level {
 }
 
 /// Drops `item`, whose own drop may come here again, to any depth, without deep recursion.
-pub(super) fn drop_flat<T: 'static>(item: T) {
+pub(crate) fn drop_flat<T: 'static>(item: T) {
     // When a thread ends its locals are gone before the last promises may be.
     let Ok(depth) = DEPTH.try_with(Cell::get) else {
         return drop(item);

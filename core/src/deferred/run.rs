@@ -1,0 +1,118 @@
+//! The one loop that runs ladders.
+
+use super::chain::{Chain, Entry, Note, Step};
+use super::host::{AlreadyCalled, Host, Outcome, Returned};
+
+/// Adds a rung, and runs it at once if the Deferred has fired and nothing holds it.
+pub fn add<H: Host>(cx: H::Cx<'_>, link: &H::Link, entry: Entry<H>) {
+    let step = H::with(cx, link, |chain| chain.add(cx, entry));
+    run::<H>(cx, link, step);
+}
+
+/// Fires a Deferred: the outcome goes down its ladder.
+///
+/// # Errors
+/// [`AlreadyCalled`], with the outcome, if it has fired before. One outcome is swallowed without
+/// an error after a [`cancel`](super::cancel) that no canceller took note of.
+pub fn fire<H: Host>(
+    cx: H::Cx<'_>,
+    link: &H::Link,
+    outcome: Outcome<H>,
+) -> Result<(), AlreadyCalled<H>> {
+    let (garbage, step) = H::with(cx, link, |chain| chain.fire(cx, outcome))?;
+    drop(garbage);
+    run::<H>(cx, link, step);
+    Ok(())
+}
+
+/// Holds a Deferred: no rung runs until it is unpaused as often.
+pub fn pause<H: Host>(cx: H::Cx<'_>, link: &H::Link) {
+    H::with(cx, link, Chain::pause);
+}
+
+/// Takes back one [`pause`], and goes on if it was the last.
+pub fn unpause<H: Host>(cx: H::Cx<'_>, link: &H::Link) {
+    let step = H::with(cx, link, |chain| chain.unpause(cx));
+    run::<H>(cx, link, step);
+}
+
+/// Runs a chain from `step` on, and the chains that wait for it: each to its end before the one
+/// that fed it goes on.
+fn run<H: Host>(cx: H::Cx<'_>, link: &H::Link, mut step: Step<H>) {
+    // Those above `link` on what would be the stack, were this recursive.
+    let mut outers: Vec<H::Link> = Vec::new();
+    loop {
+        step = match step {
+            // If an outer one is paused, those below it stay as they are, as in Twisted: whatever
+            // moves them next makes them go on.
+            Step::Stop => return,
+            Step::Rest(note) => {
+                tell::<H>(cx, outers.last().unwrap_or(link), note);
+                if outers.pop().is_none() {
+                    return;
+                }
+                let current = outers.last().unwrap_or(link);
+                H::with(cx, current, |chain| chain.proceed(cx))
+            }
+            Step::Skip(entry) => {
+                drop(entry);
+                let current = outers.last().unwrap_or(link);
+                H::with(cx, current, |chain| chain.proceed(cx))
+            }
+            Step::Call {
+                callback,
+                outcome,
+                spare,
+            } => {
+                drop(spare);
+                let current = outers.last().unwrap_or(link);
+                match H::call(cx, current, callback, outcome) {
+                    Returned::Outcome(outcome) => returned::<H>(cx, current, outcome),
+                    Returned::Deferred(inner) => join::<H>(cx, current, &inner),
+                }
+            }
+            Step::Feed {
+                outer,
+                outcome,
+                note,
+            } => {
+                tell::<H>(cx, outers.last().unwrap_or(link), note);
+                let (garbage, step) = H::with(cx, &outer, |chain| chain.fed(cx, outcome));
+                drop(garbage);
+                outers.push(outer);
+                step
+            }
+        }
+    }
+}
+
+fn returned<H: Host>(cx: H::Cx<'_>, current: &H::Link, outcome: Outcome<H>) -> Step<H> {
+    let (garbage, step) = H::with(cx, current, |chain| chain.returned(cx, outcome));
+    drop(garbage);
+    step
+}
+
+/// A rung of `current` returned `inner`: takes its result, or waits for it.
+fn join<H: Host>(cx: H::Cx<'_>, current: &H::Link, inner: &H::Link) -> Step<H> {
+    // One that returns itself waits for itself for ever; taking its own argument would be worse.
+    if !H::is_same(current, inner)
+        && let Some((outcome, note)) = H::with(cx, inner, |chain| chain.steal(cx))
+    {
+        tell::<H>(cx, inner, note);
+        return returned::<H>(cx, current, outcome);
+    }
+    let back = H::back(cx, inner);
+    let (garbage, note) = H::with(cx, current, |chain| chain.wait(back));
+    drop(garbage);
+    // Last, so that another thread which fires it now finds this one waiting.
+    add::<H>(cx, inner, Entry::Feed(H::dup(cx, current)));
+    Step::Rest(note)
+}
+
+fn tell<H: Host>(cx: H::Cx<'_>, link: &H::Link, note: Note) {
+    match note {
+        Note::Nothing => {}
+        Note::FailureRests => H::failure_rests(cx, link, true),
+        Note::FailureLeft => H::failure_rests(cx, link, false),
+    }
+}
