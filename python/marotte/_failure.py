@@ -139,9 +139,13 @@ class Failure(BaseException):
         Classes are compared by name, so that one which has been reloaded, or has come out of a
         pickle, is still known.
         """
-        parents = self.parents
+        # Most often it is the very class, and no name need be made; but `parents` can be set.
+        classes = () if "parents" in self.__dict__ else getattr(self.type, "__mro__", ())
         for wanted in errorTypes:
-            if (_name(wanted) if _is_exception(wanted) else wanted) in parents:
+            named = _is_exception(wanted)
+            if named and wanted in classes:
+                return wanted
+            if (_name(wanted) if named else wanted) in self.parents:
                 return wanted
         return None
 
