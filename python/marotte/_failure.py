@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import copyreg
 import functools
 import io
 import itertools
@@ -70,15 +69,13 @@ class Failure(BaseException):
             exc_type, exc_value, exc_tb = sys.exc_info()
             if exc_value is None:
                 raise NoCurrentExceptionError("Failure() needs an exception, given or just caught")
-        elif exc_type is None:
-            exc_type = type(exc_value)
         if isinstance(exc_value, Failure):
             self.__dict__ = dict(exc_value.__dict__)
             return
         self.count = next(_numbers)
         self.captureVars = captureVars
         self.value = exc_value
-        self.type = exc_type
+        self.type = type(exc_value) if exc_type is None else exc_type
         # Any object may be a failure's value.
         self.tb = exc_tb or getattr(exc_value, "__traceback__", None)
 
@@ -104,8 +101,8 @@ class Failure(BaseException):
         frames: list[Frame] = []
         for frame, line in traceback.walk_tb(self.tb):
             code = frame.f_code
-            variables = _variables(frame) if self.captureVars else ((), ())
-            frames.append((code.co_name, code.co_filename, line, *variables))
+            near, far = _variables(frame) if self.captureVars else ((), ())
+            frames.append((code.co_name, code.co_filename, line, near, far))
         return frames
 
     @functools.cached_property
@@ -247,34 +244,30 @@ class Failure(BaseException):
         frames = self.frames
         if self.captureVars:
             frames = [
-                (
-                    *place,
-                    [(n, _text(v, repr)) for n, v in near],
-                    [(n, _text(v, repr)) for n, v in far],
-                )
-                for *place, near, far in frames
+                (name, filename, line, _as_texts(near), _as_texts(far))
+                for name, filename, line, near, far in frames
             ]
         state = {"frames": frames, "parents": self.parents, "tb": None, "pickled": 1}
         return {**self.__dict__, **state}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+    def __setstate__(self, state: dict[str, Any] | None) -> None:
+        self.__dict__.update(state or {})
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if type(self) is Failure:
-            return _empty, (), self.__getstate__()
-        return copyreg.__newobj__, (type(self),), self.__getstate__()
+        kind = None if type(self) is Failure else type(self)
+        return _empty, (kind,), self.__getstate__()
 
 
 # What it is to its users, whichever file it is in.
 Failure.__module__ = NoCurrentExceptionError.__module__ = "marotte.failure"
 
 
-def _empty() -> Failure:
-    """What a pickle begins with: where Twisted is installed, Twisted's class understands it too."""
-    from marotte.failure import Failure
+def _empty(kind: Any) -> Any:
+    """What a pickle begins with. Where Twisted is installed it becomes a failure of Twisted's."""
+    if kind is None:
+        from marotte.failure import Failure as kind
 
-    return Failure.__new__(Failure)
+    return kind.__new__(kind)
 
 
 def _is_exception(kind: object) -> bool:
@@ -295,12 +288,19 @@ def _text(value: object, describe: Callable[[object], str] = str) -> str:
         return f"<{name} at {id(value):#x}: {type(error).__name__} in its {describe.__name__}()>"
 
 
+def _as_texts(variables: Variables) -> Variables:
+    return [(name, _text(value, repr)) for name, value in variables]
+
+
 def _variables(frame: types.FrameType) -> tuple[Variables, Variables]:
     near, far = frame.f_locals, frame.f_globals
     if near is far:
         far = {}
-    without = [[(n, v) for n, v in those.items() if n != "__builtins__"] for those in (near, far)]
-    return without[0], without[1]
+    return _without_builtins(near), _without_builtins(far)
+
+
+def _without_builtins(variables: dict[str, object]) -> Variables:
+    return [(name, value) for name, value in variables.items() if name != "__builtins__"]
 
 
 _GET_FRAME = compile("__import__('sys')._getframe()", "<failure>", "eval")

@@ -33,8 +33,13 @@ class StandardLogger:
         self._log = logging.getLogger(self.namespace)
 
     def _emit(self, level: int, format: str, kwargs: dict[str, Any], exc_info: Any = None) -> None:
-        if self._log.isEnabledFor(level):
-            self._log.log(level, "%s", format.format_map(kwargs), exc_info=exc_info)
+        if not self._log.isEnabledFor(level):
+            return
+        try:
+            message = format.format_map(kwargs)
+        except Exception:  # noqa: BLE001 - a log that fails would hide what is logged
+            message = f"{format} {kwargs}"
+        self._log.log(level, "%s", message, exc_info=exc_info)
 
     def failure(self, format: str, failure: Any = None, **kwargs: Any) -> None:
         """Logs a failure with its traceback; without one, the exception being handled."""
