@@ -3,6 +3,7 @@
 
 mod bigint;
 mod convert;
+mod deferred;
 mod errors;
 mod host;
 mod idle;
@@ -18,6 +19,12 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
+    use crate::deferred::{
+        DebugFlag, Deferred, DeferredList, DeferredLock, DeferredQueue, DeferredSemaphore,
+        ensure_deferred, execute, fail, gather_results, maybe_deferred, race, recognise_deferred,
+        succeed, unwind_generator,
+    };
+    #[pymodule_export]
     use crate::errors::{DisconnectedError, RemoteError};
     #[pymodule_export]
     use crate::promise::{Method, Promise, RemoteReference};
@@ -30,6 +37,9 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        // Class attributes are not methods: the switch is put into the class by hand.
+        let debug = Bound::new(module.py(), DebugFlag)?;
+        module.py().get_type::<Deferred>().setattr("debug", debug)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

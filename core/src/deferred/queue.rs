@@ -51,6 +51,16 @@ impl<T, W> Queue<T, W> {
         }
     }
 
+    /// At most so many items.
+    pub fn size(&self) -> Option<usize> {
+        self.size
+    }
+
+    /// At most so many waiters.
+    pub fn backlog(&self) -> Option<usize> {
+        self.backlog
+    }
+
     /// The items, in order.
     pub fn pending(&self) -> impl ExactSizeIterator<Item = &T> {
         self.pending.iter()

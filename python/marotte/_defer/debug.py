@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from marotte.failure import Failure
 
-__all__ = ["DebugInfo", "creator_stack", "invoker_stack", "logger", "report"]
+__all__ = ["DebugInfo", "creator_stack", "logger", "report"]
 
 
 class Logger(Protocol):
@@ -115,7 +115,7 @@ class DebugInfo:
     """In debug mode, the stack where the Deferred was made, from :func:`creator_stack`."""
 
     invoker: list[str] | None = None
-    """In debug mode, the stack where it was first called back."""
+    """In debug mode, the stack where it was first called back, from there too."""
 
     def _getDebugTracebacks(self) -> str:
         text = ""
@@ -146,5 +146,3 @@ def creator_stack() -> list[str]:
     """The stack of whoever called native code that calls this: native code has no frames."""
     return traceback.format_stack(sys._getframe(1))
 
-
-invoker_stack = creator_stack

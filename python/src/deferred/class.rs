@@ -1,0 +1,589 @@
+//! `class Deferred`.
+
+#![allow(non_snake_case, reason = "the names are Twisted's")]
+
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use marotte::deferred::{self, AlreadyCalled, Chain, Entry, Outcome};
+use pyo3::PyTypeInfo;
+use pyo3::exceptions::PyBaseException;
+use pyo3::exceptions::{PyAttributeError, PyStopIteration, PyTypeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple, PyType};
+
+use crate::host::PyHost;
+
+use super::callback::{Callback, Canceller, Continuation};
+use super::parts::{is_failure, parts};
+
+/// A result that is not here yet.
+#[pyclass(subclass, frozen, weakref, dict, module = "marotte.defer")]
+pub(crate) struct Deferred {
+    inner: Mutex<Inner>,
+    /// Whether this one keeps the stacks of its maker and its caller: see [`Debug`].
+    debug: AtomicU8,
+}
+
+pub(super) struct Inner {
+    pub(super) chain: Chain<PyHost>,
+    /// Reports a failure that nobody handled; made when there is something to keep.
+    info: Option<Py<PyAny>>,
+}
+
+/// `Deferred.debug` as it is for all of them.
+static DEBUG: AtomicBool = AtomicBool::new(false);
+
+/// True while all of them are to keep stacks and local variables.
+pub(super) fn debugs_all() -> bool {
+    DEBUG.load(Ordering::Relaxed)
+}
+
+/// `debug` of one of them.
+mod own {
+    pub(super) const UNSET: u8 = 0;
+    pub(super) const OFF: u8 = 1;
+    pub(super) const ON: u8 = 2;
+}
+
+/// A result given from outside, as an outcome.
+pub(super) fn outcome_of(result: &Bound<'_, PyAny>) -> Outcome<PyHost> {
+    if is_failure(result) {
+        Err(result.clone().unbind())
+    } else {
+        Ok(result.clone().unbind())
+    }
+}
+
+impl Deferred {
+    pub(super) fn around(chain: Chain<PyHost>) -> Self {
+        Self {
+            inner: Mutex::new(Inner { chain, info: None }),
+            debug: AtomicU8::new(own::UNSET),
+        }
+    }
+
+    /// A new one of exactly this class.
+    pub(super) fn create(py: Python<'_>, chain: Chain<PyHost>) -> PyResult<Bound<'_, Self>> {
+        let deferred = Bound::new(py, Self::around(chain))?;
+        if DEBUG.load(Ordering::Relaxed) {
+            Self::note_creator(&deferred)?;
+        }
+        Ok(deferred)
+    }
+
+    pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True if it keeps stacks and local variables.
+    pub(super) fn debugs(slf: &Bound<'_, Self>) -> bool {
+        match slf.get().debug.load(Ordering::Relaxed) {
+            own::UNSET if slf.get_type().is(Self::type_object(slf.py())) => {
+                DEBUG.load(Ordering::Relaxed)
+            }
+            // A subclass may say so too.
+            own::UNSET => slf
+                .getattr(intern!(slf.py(), "debug"))
+                .and_then(|debug| debug.is_truthy())
+                .unwrap_or(false),
+            set => set == own::ON,
+        }
+    }
+
+    /// Fires it without asking whether a subclass does that in another way.
+    pub(super) fn fire(slf: &Bound<'_, Self>, outcome: Outcome<PyHost>) -> PyResult<()> {
+        let py = slf.py();
+        let debugs = Self::debugs(slf);
+        if debugs && !slf.get().inner().chain.called() {
+            Self::note_stack(slf, intern!(py, "invoker"))?;
+        }
+        deferred::fire::<PyHost>(py, slf.as_unbound(), outcome).map_err(|AlreadyCalled(outcome)| {
+            drop(outcome);
+            Self::already_called(slf, debugs).unwrap_or_else(|error| error)
+        })
+    }
+
+    fn already_called(slf: &Bound<'_, Self>, debugs: bool) -> PyResult<PyErr> {
+        let py = slf.py();
+        let class = parts(py)?.already_called.bind(py);
+        let error = if debugs {
+            let text = Self::info(slf)?.call_method0(intern!(py, "_getDebugTracebacks"))?;
+            class.call1((format!("\n{text}"),))?
+        } else {
+            class.call0()?
+        };
+        Ok(PyErr::from_value(error))
+    }
+
+    fn note_creator(slf: &Bound<'_, Self>) -> PyResult<()> {
+        Self::note_stack(slf, intern!(slf.py(), "creator"))
+    }
+
+    fn note_stack(slf: &Bound<'_, Self>, name: &Bound<'_, pyo3::types::PyString>) -> PyResult<()> {
+        let py = slf.py();
+        let stack = parts(py)?.stack.bind(py).call0()?;
+        Self::info(slf)?.setattr(name, stack)
+    }
+
+    fn info<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        if let Some(info) = &slf.get().inner().info {
+            return Ok(info.bind(py).clone());
+        }
+        let info = parts(py)?.debug_info.bind(py).call0()?;
+        slf.get().inner().info = Some(info.clone().unbind());
+        Ok(info)
+    }
+
+    /// A failure has come to the end of the ladder, or has left it.
+    pub(super) fn note_failure(slf: &Bound<'_, Self>, rests: bool) -> PyResult<()> {
+        let py = slf.py();
+        let failure = {
+            let inner = slf.get().inner();
+            match inner.chain.outcome() {
+                Some(Err(failure)) if rests => failure.clone_ref(py),
+                _ => py.None(),
+            }
+        };
+        Self::info(slf)?.setattr(intern!(py, "failResult"), failure)
+    }
+
+    fn add(slf: &Bound<'_, Self>, entry: Entry<PyHost>) {
+        deferred::add(slf.py(), slf.as_unbound(), entry);
+    }
+
+    /// The latest result, or the Deferred that is waited for.
+    fn current(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let inner = self.inner();
+        match (inner.chain.outcome(), inner.chain.waiting_on()) {
+            (Some(Ok(result) | Err(result)), _) => Some(result.clone_ref(py)),
+            (None, Some(waited_for)) => Some(waited_for.clone_ref(py).into_any()),
+            (None, None) => None,
+        }
+    }
+
+    /// One step of `await`: what to raise, or `self` if there is nothing yet.
+    fn step<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        let py = slf.py();
+        let result = {
+            let mut inner = slf.get().inner();
+            if !inner.chain.called() || inner.chain.paused() != 0 {
+                return Ok(slf.clone());
+            }
+            match inner.chain.outcome() {
+                Some(Ok(value)) => Ok(value.clone_ref(py)),
+                Some(Err(failure)) => {
+                    let failure = failure.clone_ref(py);
+                    let noted = inner.chain.mark_handled();
+                    Err((failure, noted))
+                }
+                None => return Ok(slf.clone()),
+            }
+        };
+        match result {
+            Ok(value) => Err(stop_iteration(py, value)),
+            Err((failure, noted)) => {
+                if noted {
+                    Self::note_failure(slf, false)?;
+                }
+                failure
+                    .bind(py)
+                    .call_method0(intern!(py, "raiseException"))?;
+                Err(PyTypeError::new_err("raiseException() did not raise"))
+            }
+        }
+    }
+}
+
+/// What ends an iteration with a value.
+pub(super) fn stop_iteration(py: Python<'_>, value: Py<PyAny>) -> PyErr {
+    let bound = value.bind(py);
+    // Python takes anything else as it is, and these two apart.
+    if bound.is_instance_of::<PyTuple>() || bound.is_instance_of::<PyBaseException>() {
+        PyStopIteration::new_err((value,))
+    } else {
+        PyStopIteration::new_err(value)
+    }
+}
+
+/// ``None`` may stand for no arguments.
+fn extra<'a, 'py>(
+    args: Option<&'a Bound<'py, PyAny>>,
+    kwargs: Option<&'a Bound<'py, PyDict>>,
+    py: Python<'py>,
+) -> PyResult<(Bound<'py, PyTuple>, Option<&'a Bound<'py, PyDict>>)> {
+    let args = match args {
+        None => PyTuple::empty(py),
+        Some(args) => match args.cast::<PyTuple>() {
+            Ok(args) => args.clone(),
+            Err(_) => PyTuple::new(py, args.try_iter()?.collect::<PyResult<Vec<_>>>()?)?,
+        },
+    };
+    Ok((args, kwargs))
+}
+
+#[pymethods]
+impl Deferred {
+    /// Subclasses define ``__init__`` as they like.
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self::around(Chain::new(None))
+    }
+
+    /// ``canceller(deferred)`` is called if somebody cancels it before it has fired.
+    #[pyo3(signature = (canceller=None))]
+    pub(super) fn __init__(slf: &Bound<'_, Self>, canceller: Option<Py<PyAny>>) -> PyResult<()> {
+        if let Some(canceller) = canceller {
+            let old = slf
+                .get()
+                .inner()
+                .chain
+                .set_canceller(Some(Canceller::Python(canceller)));
+            drop(old);
+        }
+        if Self::debugs(slf) {
+            Self::note_creator(slf)?;
+        }
+        Ok(())
+    }
+
+    #[pyo3(signature = (callback, *args, **kwargs))]
+    fn addCallback<'py>(
+        slf: Bound<'py, Self>,
+        callback: Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> Bound<'py, Self> {
+        Self::add(&slf, Entry::Callback(Callback::new(callback, args, kwargs)));
+        slf
+    }
+
+    #[pyo3(signature = (errback, *args, **kwargs))]
+    fn addErrback<'py>(
+        slf: Bound<'py, Self>,
+        errback: Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> Bound<'py, Self> {
+        Self::add(&slf, Entry::Errback(Callback::new(errback, args, kwargs)));
+        slf
+    }
+
+    #[pyo3(signature = (callback, *args, **kwargs))]
+    fn addBoth<'py>(
+        slf: Bound<'py, Self>,
+        callback: Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> Bound<'py, Self> {
+        Self::add(&slf, Entry::Both(Callback::new(callback, args, kwargs)));
+        slf
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "they are Twisted's")]
+    #[pyo3(signature = (callback, errback=None, callbackArgs=None, callbackKeywords=None, errbackArgs=None, errbackKeywords=None))]
+    fn addCallbacks<'py>(
+        slf: Bound<'py, Self>,
+        callback: Bound<'py, PyAny>,
+        errback: Option<Bound<'py, PyAny>>,
+        callbackArgs: Option<Bound<'py, PyAny>>,
+        callbackKeywords: Option<Bound<'py, PyDict>>,
+        errbackArgs: Option<Bound<'py, PyAny>>,
+        errbackKeywords: Option<Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, Self>> {
+        let py = slf.py();
+        let (args, kwargs) = extra(callbackArgs.as_ref(), callbackKeywords.as_ref(), py)?;
+        let callback = Callback::new(callback, &args, kwargs);
+        let entry = match errback {
+            None => Entry::Callback(callback),
+            Some(errback) => {
+                let (args, kwargs) = extra(errbackArgs.as_ref(), errbackKeywords.as_ref(), py)?;
+                Entry::Pair(Box::new((callback, Callback::new(errback, &args, kwargs))))
+            }
+        };
+        Self::add(&slf, entry);
+        Ok(slf)
+    }
+
+    fn callback(slf: &Bound<'_, Self>, result: Bound<'_, PyAny>) -> PyResult<()> {
+        Self::fire(slf, outcome_of(&result))
+    }
+
+    #[pyo3(signature = (fail=None))]
+    pub(super) fn errback(slf: &Bound<'_, Self>, fail: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let py = slf.py();
+        let failure = match fail {
+            Some(failure) if is_failure(&failure) => failure,
+            Some(error) => parts(py)?.failure.bind(py).call1((error,))?,
+            None => {
+                let kwargs = PyDict::new(py);
+                kwargs.set_item(intern!(py, "captureVars"), Self::debugs(slf))?;
+                parts(py)?.failure.bind(py).call((), Some(&kwargs))?
+            }
+        };
+        Self::fire(slf, Err(failure.unbind()))
+    }
+
+    fn pause(slf: &Bound<'_, Self>) {
+        deferred::pause::<PyHost>(slf.py(), slf.as_unbound());
+    }
+
+    fn unpause(slf: &Bound<'_, Self>) {
+        deferred::unpause::<PyHost>(slf.py(), slf.as_unbound());
+    }
+
+    fn cancel(slf: &Bound<'_, Self>) -> PyResult<()> {
+        deferred::cancel::<PyHost>(slf.py(), slf.as_unbound())
+    }
+
+    fn chainDeferred<'py>(
+        slf: Bound<'py, Self>,
+        d: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        d.setattr(intern!(py, "_chainedTo"), &slf)?;
+        slf.call_method1(
+            intern!(py, "addCallbacks"),
+            (
+                d.getattr(intern!(py, "callback"))?,
+                d.getattr(intern!(py, "errback"))?,
+            ),
+        )
+    }
+
+    #[pyo3(signature = (timeout, clock, onTimeoutCancel=None))]
+    fn addTimeout<'py>(
+        slf: Bound<'py, Self>,
+        timeout: Bound<'py, PyAny>,
+        clock: Bound<'py, PyAny>,
+        onTimeoutCancel: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, Self>> {
+        super::timeout::add(&slf, timeout, &clock, onTimeoutCancel)?;
+        Ok(slf)
+    }
+
+    #[classmethod]
+    fn fromCoroutine<'py>(
+        _cls: &Bound<'py, PyType>,
+        coro: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        super::driver::from_coroutine(&coro)
+    }
+
+    fn asFuture<'py>(
+        slf: &Bound<'py, Self>,
+        r#loop: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        py.import(intern!(py, "marotte._defer.futures"))?
+            .call_method1(intern!(py, "as_future"), (slf, r#loop))
+    }
+
+    #[classmethod]
+    fn fromFuture<'py>(
+        cls: &Bound<'py, PyType>,
+        future: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = cls.py();
+        py.import(intern!(py, "marotte._defer.futures"))?
+            .call_method1(intern!(py, "from_future"), (cls, future))
+    }
+
+    /// Subclasses are listed, as Twisted lists them.
+    #[classmethod]
+    #[pyo3(signature = (**_kwargs))]
+    fn __init_subclass__(
+        cls: &Bound<'_, PyType>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        let py = cls.py();
+        py.import(intern!(py, "marotte.defer"))?
+            .getattr(intern!(py, "_DEFERRED_SUBCLASSES"))?
+            .call_method1(intern!(py, "append"), (cls,))
+            .map(drop)
+    }
+
+    #[classmethod]
+    fn __class_getitem__<'py>(
+        cls: &Bound<'py, PyType>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = cls.py();
+        py.import(intern!(py, "types"))?
+            .call_method1(intern!(py, "GenericAlias"), (cls, item))
+    }
+
+    fn __await__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        Self::step(slf)
+    }
+
+    /// What a generator that delegates to this one is sent is not looked at.
+    fn send<'py>(slf: &Bound<'py, Self>, _value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Self>> {
+        Self::step(slf)
+    }
+
+    #[getter]
+    pub(super) fn called(&self) -> bool {
+        self.inner().chain.called()
+    }
+
+    #[setter]
+    fn set_called(&self, called: bool) {
+        self.inner().chain.set_called(called);
+    }
+
+    #[getter]
+    fn paused(&self) -> i32 {
+        self.inner().chain.paused()
+    }
+
+    #[setter]
+    fn set_paused(&self, paused: i32) {
+        self.inner().chain.set_paused(paused);
+    }
+
+    #[getter]
+    fn result(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.current(py).ok_or_else(|| {
+            PyAttributeError::new_err("this Deferred has no attribute 'result': it has not fired")
+        })
+    }
+
+    #[setter]
+    fn set_result(&self, result: Bound<'_, PyAny>) {
+        let old = self.inner().chain.replace(outcome_of(&result));
+        drop(old);
+    }
+
+    #[getter]
+    fn _callbacks(slf: Bound<'_, Self>) -> Continuation {
+        Continuation(slf.unbind())
+    }
+
+    #[getter]
+    fn _debugInfo(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.inner().info.as_ref().map(|info| info.clone_ref(py))
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let py = slf.py();
+        let name = slf.get_type().name()?;
+        let id = format!("{:#x}", slf.as_ptr() as usize);
+        let waits = slf.getattr(intern!(py, "_chainedTo"))?;
+        if !waits.is_none() {
+            let other = format!("{:#x}", waits.as_ptr() as usize);
+            return Ok(format!("<{name} at {id} waiting on Deferred at {other}>"));
+        }
+        Ok(match slf.get().current(py) {
+            None => format!("<{name} at {id}>"),
+            Some(result) => format!(
+                "<{name} at {id} current result: {}>",
+                result.bind(py).repr()?
+            ),
+        })
+    }
+
+    #[getter]
+    fn _chainedTo(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        if let Some(other) = slf.get().inner().chain.waiting_on() {
+            return Ok(other.clone_ref(py).into_any());
+        }
+        // `chainDeferred` leaves a note until the other one fires.
+        if !slf.get().called()
+            && let Ok(dict) = slf.getattr(intern!(py, "__dict__"))
+            && let Ok(other) = dict.get_item(intern!(py, "_chainedTo"))
+        {
+            return Ok(other.unbind());
+        }
+        Ok(py.None())
+    }
+
+    #[setter]
+    fn set__chainedTo(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
+        slf.getattr(intern!(py, "__dict__"))?
+            .set_item(intern!(py, "_chainedTo"), other)
+    }
+
+    // The visitor runs while the world stands still; a locked one is left for the next time.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        let Ok(inner) = self.inner.try_lock() else {
+            return Ok(());
+        };
+        visit.call(&inner.info)?;
+        if let Some(Ok(result) | Err(result)) = inner.chain.outcome() {
+            visit.call(result)?;
+        }
+        if let Some(waited_for) = inner.chain.waiting_on() {
+            visit.call(waited_for)?;
+        }
+        if let Some(canceller) = inner.chain.canceller() {
+            canceller.traverse(&visit)?;
+        }
+        for entry in inner.chain.entries() {
+            match entry {
+                Entry::Callback(callback) | Entry::Errback(callback) | Entry::Both(callback) => {
+                    callback.traverse(&visit)?;
+                }
+                Entry::Pair(pair) => {
+                    pair.0.traverse(&visit)?;
+                    pair.1.traverse(&visit)?;
+                }
+                Entry::Feed(outer) => visit.call(outer)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self) {
+        let empty = Inner {
+            chain: Chain::new(None),
+            info: None,
+        };
+        let old = std::mem::replace(&mut *self.inner(), empty);
+        drop(old);
+    }
+}
+
+/// ``Deferred.debug``: one switch for all, which each may set for itself.
+#[pyclass(frozen)]
+pub(crate) struct DebugFlag;
+
+#[pymethods]
+impl DebugFlag {
+    fn __get__(
+        &self,
+        object: Option<&Bound<'_, Deferred>>,
+        _class: Option<&Bound<'_, PyAny>>,
+    ) -> bool {
+        match object.map(|object| object.get().debug.load(Ordering::Relaxed)) {
+            None | Some(own::UNSET) => DEBUG.load(Ordering::Relaxed),
+            Some(set) => set == own::ON,
+        }
+    }
+
+    fn __set__(&self, object: &Bound<'_, Deferred>, on: &Bound<'_, PyAny>) -> PyResult<()> {
+        let on = if on.is_truthy()? { own::ON } else { own::OFF };
+        object.get().debug.store(on, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Sets it for all.
+    #[staticmethod]
+    fn set(on: bool) {
+        DEBUG.store(on, Ordering::Relaxed);
+    }
+}

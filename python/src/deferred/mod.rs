@@ -1,0 +1,20 @@
+//! `marotte.defer`: the Deferreds of the core for Python, with the face of Twisted's.
+
+mod callback;
+mod class;
+mod driver;
+mod functions;
+mod host;
+mod list;
+mod parts;
+mod racing;
+mod share;
+mod timeout;
+
+pub(crate) use class::{DebugFlag, Deferred};
+pub(crate) use driver::{ensure_deferred, unwind_generator};
+pub(crate) use functions::{execute, fail, maybe_deferred, succeed};
+pub(crate) use list::{DeferredList, gather_results};
+pub(crate) use parts::recognise_deferred;
+pub(crate) use racing::race;
+pub(crate) use share::{DeferredLock, DeferredQueue, DeferredSemaphore};
