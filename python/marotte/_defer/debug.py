@@ -145,4 +145,3 @@ def _titled(prefix: str, title: str, stack: list[str]) -> str:
 def creator_stack() -> list[str]:
     """The stack of whoever called native code that calls this: native code has no frames."""
     return traceback.format_stack(sys._getframe(1))
-
