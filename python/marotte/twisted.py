@@ -21,6 +21,7 @@ import importlib
 import sys
 import types
 from collections.abc import Iterator
+from typing import Any
 
 __all__ = ["install"]
 
@@ -48,9 +49,8 @@ def install() -> None:
         users = sorted(_users(genuine, ours))
         if users:
             raise RuntimeError(_too_late(users))
-    package = importlib.import_module("twisted.internet")
-    sys.modules[_DEFER] = ours
-    setattr(package, "defer", ours)
+    package: Any = importlib.import_module("twisted.internet")
+    sys.modules[_DEFER] = package.defer = ours
 
 
 def _users(genuine: types.ModuleType, ours: types.ModuleType) -> Iterator[str]:
