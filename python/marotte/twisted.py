@@ -23,6 +23,9 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+from marotte._defer.imports import when_imported
+from marotte._defer.trial import have_workers_install
+
 __all__ = ["install"]
 
 _DEFER = "twisted.internet.defer"
@@ -34,12 +37,6 @@ def install() -> None:
     It may be called again. :class:`RuntimeError` if a module has taken something from Twisted's own
     ``defer`` already, as most of Twisted's do when they are imported: there would be two kinds of
     Deferreds. Nothing is replaced then.
-
-    >>> import marotte.twisted
-    >>> marotte.twisted.install()
-    >>> import twisted.internet.defer
-    >>> twisted.internet.defer is marotte.defer
-    True
     """
     ours = importlib.import_module("marotte.defer")
     genuine = sys.modules.get(_DEFER)
@@ -51,6 +48,11 @@ def install() -> None:
             raise RuntimeError(_too_late(users))
     package: Any = importlib.import_module("twisted.internet")
     sys.modules[_DEFER] = package.defer = ours
+    for value in vars(ours).values():
+        # What is sent elsewhere by its name is known there by this one.
+        if isinstance(value, (type, types.FunctionType)) and value.__module__ == ours.__name__:
+            value.__module__ = _DEFER
+    when_imported("twisted.trial._dist.disttrial", have_workers_install)
 
 
 def _users(genuine: types.ModuleType, ours: types.ModuleType) -> Iterator[str]:

@@ -37,9 +37,11 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        // Class attributes are not methods: the switch is put into the class by hand.
+        // Some of the class put into it by hand.
         let debug = Bound::new(module.py(), DebugFlag)?;
-        module.py().get_type::<Deferred>().setattr("debug", debug)?;
+        let class = module.py().get_type::<Deferred>();
+        class.setattr("debug", debug)?;
+        deferred::install_fast_methods(&class)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

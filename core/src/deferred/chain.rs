@@ -22,7 +22,9 @@ use super::host::{AlreadyCalled, Host, Outcome};
 /// host after that.
 pub struct Chain<H: Host> {
     state: State<H>,
-    entries: VecDeque<Entry<H>>,
+    /// The next rung. Most Deferreds have one, and many wait: it needs no memory of its own.
+    first: Option<Entry<H>>,
+    rest: VecDeque<Entry<H>>,
     canceller: Option<H::Canceller>,
     paused: i32,
     called: bool,
@@ -61,12 +63,10 @@ pub(super) enum Step<H: Host> {
     Rest(Note),
     /// Drop a rung that has no say, and go on.
     Skip(Entry<H>),
-    /// Call this; drop the spare.
-    Call {
-        callback: H::Callback,
-        outcome: Outcome<H>,
-        spare: Option<H::Callback>,
-    },
+    /// Call this.
+    Call(H::Callback, Outcome<H>),
+    /// Call one of these, and drop the other.
+    Choose(Box<(H::Callback, H::Callback)>, Outcome<H>),
     /// Hand the outcome to the Deferred that waits for it.
     Feed {
         outer: H::Link,
@@ -86,7 +86,6 @@ pub(super) enum Note {
 /// What was replaced under a borrow, to be dropped outside of it: that may run a user's code.
 pub(super) struct Garbage<H: Host> {
     _state: State<H>,
-    _canceller: Option<H::Canceller>,
 }
 
 /// What cancelling a Deferred comes to.
@@ -106,7 +105,8 @@ impl<H: Host> Chain<H> {
     pub fn new(canceller: Option<H::Canceller>) -> Self {
         Self {
             state: State::Empty,
-            entries: VecDeque::new(),
+            first: None,
+            rest: VecDeque::new(),
             canceller,
             paused: 0,
             called: false,
@@ -188,57 +188,66 @@ impl<H: Host> Chain<H> {
     }
 
     /// The rungs that have not run yet.
-    pub fn entries(&self) -> impl ExactSizeIterator<Item = &Entry<H>> {
-        self.entries.iter()
+    pub fn entries(&self) -> impl Iterator<Item = &Entry<H>> {
+        self.first.iter().chain(&self.rest)
     }
 
     /// Adds a rung at the end and runs nothing. To have it run, use [`add`](super::add).
+    #[inline]
     pub fn push(&mut self, entry: Entry<H>) {
-        if self.entries.is_empty() {
-            // Most have one rung, and many wait: room for four would be wasted on them.
-            self.entries.reserve_exact(1);
+        if self.first.is_none() && self.rest.is_empty() {
+            self.first = Some(entry);
+        } else {
+            self.rest.push_back(entry);
         }
-        self.entries.push_back(entry);
     }
 
     /// Adds a rung before all others and runs nothing.
     pub fn push_front(&mut self, entry: Entry<H>) {
-        self.entries.push_front(entry);
+        if let Some(second) = self.first.replace(entry) {
+            self.rest.push_front(second);
+        }
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<Entry<H>> {
+        self.first.take().or_else(|| self.rest.pop_front())
+    }
+
+    fn has_entries(&self) -> bool {
+        self.first.is_some() || !self.rest.is_empty()
     }
 
     /// Adds a rung; says what is to run now.
+    #[inline]
     pub(super) fn add(&mut self, cx: H::Cx<'_>, entry: Entry<H>) -> Step<H> {
         self.push(entry);
         self.proceed(cx)
     }
 
-    /// Fires it.
+    /// Fires it. What is returned first is to be dropped outside of the borrow.
+    #[inline]
     pub(super) fn fire(
         &mut self,
         cx: H::Cx<'_>,
         outcome: Outcome<H>,
-    ) -> Result<(Garbage<H>, Step<H>), AlreadyCalled<H>> {
+    ) -> Result<(Option<H::Canceller>, Step<H>), AlreadyCalled<H>> {
         if self.called {
-            if !self.swallow {
-                return Err(AlreadyCalled(outcome));
-            }
-            self.swallow = false;
-            let late = Garbage {
-                _state: State::Settled(outcome),
-                _canceller: None,
-            };
-            return Ok((late, Step::Stop));
+            return Err(AlreadyCalled(outcome));
         }
         self.called = true;
-        let garbage = Garbage {
-            _state: std::mem::replace(&mut self.state, State::Settled(outcome)),
-            // It may hold this very Deferred, and is never asked again.
-            _canceller: self.canceller.take(),
-        };
-        Ok((garbage, self.proceed(cx)))
+        self.state = State::Settled(outcome);
+        // The canceller may hold this very Deferred, and is never asked again.
+        Ok((self.canceller.take(), self.proceed(cx)))
+    }
+
+    /// True if a late outcome is to be let pass, this once.
+    pub(super) fn swallow(&mut self) -> bool {
+        std::mem::take(&mut self.swallow)
     }
 
     /// The next step of a chain that may go on.
+    #[inline]
     pub(super) fn proceed(&mut self, cx: H::Cx<'_>) -> Step<H> {
         if self.running || self.paused != 0 || !self.called {
             return Step::Stop;
@@ -247,44 +256,40 @@ impl<H: Host> Chain<H> {
     }
 
     /// Takes the next rung.
+    #[inline]
     fn take(&mut self, cx: H::Cx<'_>) -> Step<H> {
-        let Some(entry) = self.entries.pop_front() else {
-            return Step::Rest(self.rest());
+        let Some(entry) = self.pop() else {
+            return Step::Rest(self.end());
         };
         let failed = matches!(self.state, State::Settled(Err(_)));
-        let (callback, spare) = match entry {
-            Entry::Callback(callback) if !failed => (callback, None),
-            Entry::Errback(errback) if failed => (errback, None),
-            Entry::Both(callback) => (callback, None),
-            Entry::Pair(pair) => {
-                let (callback, errback) = *pair;
-                if failed {
-                    (errback, Some(callback))
-                } else {
-                    (callback, Some(errback))
-                }
-            }
+        match entry {
+            Entry::Callback(callback) if !failed => Step::Call(callback, self.give(cx)),
+            Entry::Errback(errback) if failed => Step::Call(errback, self.give(cx)),
+            Entry::Both(callback) => Step::Call(callback, self.give(cx)),
+            Entry::Pair(pair) => Step::Choose(pair, self.give(cx)),
             Entry::Feed(outer) => {
                 let outcome = self.take_outcome(cx);
-                return Step::Feed {
+                Step::Feed {
                     outer,
                     outcome,
                     note: self.leave(),
-                };
+                }
             }
-            passed_by => return Step::Skip(passed_by),
-        };
+            passed_by => Step::Skip(passed_by),
+        }
+    }
+
+    /// The outcome for a rung that runs now.
+    #[inline]
+    fn give(&mut self, cx: H::Cx<'_>) -> Outcome<H> {
         let outcome = self.take_outcome(cx);
         let (given, stays) = H::split(cx, outcome);
         self.state = State::Settled(stays);
         self.running = true;
-        Step::Call {
-            callback,
-            outcome: given,
-            spare,
-        }
+        given
     }
 
+    #[inline]
     fn take_outcome(&mut self, cx: H::Cx<'_>) -> Outcome<H> {
         let unit = State::Settled(Ok(H::unit(cx)));
         match std::mem::replace(&mut self.state, unit) {
@@ -296,6 +301,7 @@ impl<H: Host> Chain<H> {
 
     /// What a rung returned takes the place of its argument; says what is next. The chain goes on
     /// although it may have been paused meanwhile: pausing is looked at where a run begins.
+    #[inline]
     pub(super) fn returned(&mut self, cx: H::Cx<'_>, outcome: Outcome<H>) -> (Garbage<H>, Step<H>) {
         self.running = false;
         let garbage = self.swap(State::Settled(outcome));
@@ -320,7 +326,7 @@ impl<H: Host> Chain<H> {
     /// Takes the result away if the chain has come to its end and nothing holds it: what adding a
     /// rung that returns a unit would come to.
     pub fn take_ready(&mut self, cx: H::Cx<'_>) -> Option<(Outcome<H>, bool)> {
-        if self.running || !self.called || !self.entries.is_empty() {
+        if self.running || !self.called || self.has_entries() {
             return None;
         }
         let (outcome, note) = self.steal(cx)?;
@@ -362,12 +368,11 @@ impl<H: Host> Chain<H> {
     fn swap(&mut self, state: State<H>) -> Garbage<H> {
         Garbage {
             _state: std::mem::replace(&mut self.state, state),
-            _canceller: None,
         }
     }
 
     /// All rungs have run.
-    fn rest(&mut self) -> Note {
+    fn end(&mut self) -> Note {
         if matches!(self.state, State::Settled(Err(_))) {
             self.noted = true;
             Note::FailureRests
@@ -394,9 +399,9 @@ impl<H: Host> Drop for Chain<H> {
     /// Deferreds hold one another, in chains deeper than any stack.
     fn drop(&mut self) {
         let waits = matches!(self.state, State::Waiting(_));
-        if waits || !self.entries.is_empty() {
+        if waits || self.has_entries() {
             let state = std::mem::replace(&mut self.state, State::Empty);
-            drop_flat((std::mem::take(&mut self.entries), state));
+            drop_flat((self.first.take(), std::mem::take(&mut self.rest), state));
         }
     }
 }

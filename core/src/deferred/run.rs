@@ -19,10 +19,21 @@ pub fn fire<H: Host>(
     link: &H::Link,
     outcome: Outcome<H>,
 ) -> Result<(), AlreadyCalled<H>> {
-    let (garbage, step) = H::with(cx, link, |chain| chain.fire(cx, outcome))?;
-    drop(garbage);
-    run::<H>(cx, link, step);
-    Ok(())
+    match H::with(cx, link, |chain| chain.fire(cx, outcome)) {
+        Ok((canceller, step)) => {
+            drop(canceller);
+            run::<H>(cx, link, step);
+            Ok(())
+        }
+        Err(late) => {
+            if H::with(cx, link, Chain::swallow) {
+                drop(late);
+                Ok(())
+            } else {
+                Err(late)
+            }
+        }
+    }
 }
 
 /// Holds a Deferred: no rung runs until it is unpaused as often.
@@ -59,17 +70,17 @@ fn run<H: Host>(cx: H::Cx<'_>, link: &H::Link, mut step: Step<H>) {
                 let current = outers.last().unwrap_or(link);
                 H::with(cx, current, |chain| chain.proceed(cx))
             }
-            Step::Call {
-                callback,
-                outcome,
-                spare,
-            } => {
-                drop(spare);
-                let current = outers.last().unwrap_or(link);
-                match H::call(cx, current, callback, outcome) {
-                    Returned::Outcome(outcome) => returned::<H>(cx, current, outcome),
-                    Returned::Deferred(inner) => join::<H>(cx, current, &inner),
-                }
+            Step::Call(callback, outcome) => {
+                call::<H>(cx, outers.last().unwrap_or(link), callback, outcome)
+            }
+            Step::Choose(pair, outcome) => {
+                let (callback, errback) = *pair;
+                let (chosen, other) = match outcome {
+                    Ok(_) => (callback, errback),
+                    Err(_) => (errback, callback),
+                };
+                drop(other);
+                call::<H>(cx, outers.last().unwrap_or(link), chosen, outcome)
             }
             Step::Feed {
                 outer,
@@ -86,6 +97,20 @@ fn run<H: Host>(cx: H::Cx<'_>, link: &H::Link, mut step: Step<H>) {
     }
 }
 
+#[inline]
+fn call<H: Host>(
+    cx: H::Cx<'_>,
+    current: &H::Link,
+    callback: H::Callback,
+    outcome: Outcome<H>,
+) -> Step<H> {
+    match H::call(cx, current, callback, outcome) {
+        Returned::Outcome(outcome) => returned::<H>(cx, current, outcome),
+        Returned::Deferred(inner) => join::<H>(cx, current, &inner),
+    }
+}
+
+#[inline]
 fn returned<H: Host>(cx: H::Cx<'_>, current: &H::Link, outcome: Outcome<H>) -> Step<H> {
     let (garbage, step) = H::with(cx, current, |chain| chain.returned(cx, outcome));
     drop(garbage);

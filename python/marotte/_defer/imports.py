@@ -26,8 +26,8 @@ class _Watcher:
     ) -> Spec:
         if name != self._name:
             return None
-        others = [finder for finder in sys.meta_path if finder is not self]
-        for finder in others:
+        # Not those before it: there may be another of this kind among them.
+        for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:  # type: ignore[arg-type]
             spec = finder.find_spec(name, path, target)
             if spec is not None:
                 self._wrap(spec.loader)
@@ -38,8 +38,8 @@ class _Watcher:
         execute = loader.exec_module
 
         def execute_and_tell(module: ModuleType) -> None:
-            # The loader is the module's own: nobody is to find something else there.
-            del loader.exec_module
+            # The loader stays with the module, and others may have done the same to it.
+            vars(loader).pop("exec_module", None)
             execute(module)
             sys.meta_path.remove(self)  # type: ignore[arg-type]
             self._then(module)

@@ -309,12 +309,12 @@ impl Continuation {
             })?;
             deferred::Entry::Both(Callback::Continue(other.unbind()))
         };
-        self.0.get().inner().chain.push(entry);
+        self.0.get().inner(py).chain.push(entry);
         let _ = py;
         Ok(())
     }
 
-    fn __len__(&self) -> usize {
-        self.0.get().inner().chain.entries().len()
+    fn __len__(&self, py: Python<'_>) -> usize {
+        self.0.get().inner(py).chain.entries().count()
     }
 }

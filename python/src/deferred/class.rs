@@ -3,7 +3,6 @@
 #![allow(non_snake_case, reason = "the names are Twisted's")]
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use marotte::deferred::{self, AlreadyCalled, Chain, Entry, Outcome};
 use pyo3::PyTypeInfo;
@@ -12,25 +11,54 @@ use pyo3::exceptions::{PyAttributeError, PyStopIteration, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use crate::host::PyHost;
 
+use super::attributes;
 use super::callback::{Callback, Canceller, Continuation};
+use super::guard::{Guard, Guarded};
 use super::parts::{is_failure, parts};
 
 /// A result that is not here yet.
-#[pyclass(subclass, frozen, weakref, dict, module = "marotte.defer")]
+#[pyclass(subclass, frozen, weakref, module = "marotte.defer")]
 pub(crate) struct Deferred {
-    inner: Mutex<Inner>,
+    inner: Guarded<Inner>,
     /// Whether this one keeps the stacks of its maker and its caller: see [`Debug`].
     debug: AtomicU8,
 }
 
 pub(super) struct Inner {
     pub(super) chain: Chain<PyHost>,
+    /// What few have.
+    more: Option<Box<More>>,
+}
+
+#[derive(Default)]
+struct More {
     /// Reports a failure that nobody handled; made when there is something to keep.
     info: Option<Py<PyAny>>,
+    /// Arbitrary attributes: see [`attributes`](super::attributes).
+    attributes: Option<Py<PyDict>>,
+}
+
+impl Inner {
+    fn info(&self) -> Option<&Py<PyAny>> {
+        self.more.as_ref()?.info.as_ref()
+    }
+
+    fn set_info(&mut self, info: Py<PyAny>) {
+        self.more.get_or_insert_default().info = Some(info);
+    }
+
+    pub(super) fn attributes<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyDict>> {
+        let attributes = self.more.as_ref()?.attributes.as_ref()?;
+        Some(attributes.bind(py).clone())
+    }
+
+    pub(super) fn set_attributes(&mut self, attributes: Option<Py<PyDict>>) {
+        self.more.get_or_insert_default().attributes = attributes;
+    }
 }
 
 /// `Deferred.debug` as it is for all of them.
@@ -60,7 +88,7 @@ pub(super) fn outcome_of(result: &Bound<'_, PyAny>) -> Outcome<PyHost> {
 impl Deferred {
     pub(super) fn around(chain: Chain<PyHost>) -> Self {
         Self {
-            inner: Mutex::new(Inner { chain, info: None }),
+            inner: Guarded::new(Inner { chain, more: None }),
             debug: AtomicU8::new(own::UNSET),
         }
     }
@@ -74,8 +102,9 @@ impl Deferred {
         Ok(deferred)
     }
 
-    pub(super) fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    #[inline]
+    pub(super) fn inner<'a>(&'a self, py: Python<'a>) -> Guard<'a, Inner> {
+        self.inner.lock(py)
     }
 
     /// True if it keeps stacks and local variables.
@@ -97,7 +126,7 @@ impl Deferred {
     pub(super) fn fire(slf: &Bound<'_, Self>, outcome: Outcome<PyHost>) -> PyResult<()> {
         let py = slf.py();
         let debugs = Self::debugs(slf);
-        if debugs && !slf.get().inner().chain.called() {
+        if debugs && !slf.get().inner(py).chain.called() {
             Self::note_stack(slf, intern!(py, "invoker"))?;
         }
         deferred::fire::<PyHost>(py, slf.as_unbound(), outcome).map_err(|AlreadyCalled(outcome)| {
@@ -122,7 +151,7 @@ impl Deferred {
         Self::note_stack(slf, intern!(slf.py(), "creator"))
     }
 
-    fn note_stack(slf: &Bound<'_, Self>, name: &Bound<'_, pyo3::types::PyString>) -> PyResult<()> {
+    fn note_stack(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<()> {
         let py = slf.py();
         let stack = parts(py)?.stack.bind(py).call0()?;
         Self::info(slf)?.setattr(name, stack)
@@ -130,11 +159,11 @@ impl Deferred {
 
     fn info<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        if let Some(info) = &slf.get().inner().info {
+        if let Some(info) = slf.get().inner(py).info() {
             return Ok(info.bind(py).clone());
         }
         let info = parts(py)?.debug_info.bind(py).call0()?;
-        slf.get().inner().info = Some(info.clone().unbind());
+        slf.get().inner(py).set_info(info.clone().unbind());
         Ok(info)
     }
 
@@ -142,7 +171,7 @@ impl Deferred {
     pub(super) fn note_failure(slf: &Bound<'_, Self>, rests: bool) -> PyResult<()> {
         let py = slf.py();
         let failure = {
-            let inner = slf.get().inner();
+            let inner = slf.get().inner(py);
             match inner.chain.outcome() {
                 Some(Err(failure)) if rests => failure.clone_ref(py),
                 _ => py.None(),
@@ -151,13 +180,9 @@ impl Deferred {
         Self::info(slf)?.setattr(intern!(py, "failResult"), failure)
     }
 
-    fn add(slf: &Bound<'_, Self>, entry: Entry<PyHost>) {
-        deferred::add(slf.py(), slf.as_unbound(), entry);
-    }
-
     /// The latest result, or the Deferred that is waited for.
     fn current(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        let inner = self.inner();
+        let inner = self.inner(py);
         match (inner.chain.outcome(), inner.chain.waiting_on()) {
             (Some(Ok(result) | Err(result)), _) => Some(result.clone_ref(py)),
             (None, Some(waited_for)) => Some(waited_for.clone_ref(py).into_any()),
@@ -169,7 +194,7 @@ impl Deferred {
     fn step<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
         let py = slf.py();
         let result = {
-            let mut inner = slf.get().inner();
+            let mut inner = slf.get().inner(py);
             if !inner.chain.called() || inner.chain.paused() != 0 {
                 return Ok(slf.clone());
             }
@@ -237,10 +262,11 @@ impl Deferred {
     /// ``canceller(deferred)`` is called if somebody cancels it before it has fired.
     #[pyo3(signature = (canceller=None))]
     pub(super) fn __init__(slf: &Bound<'_, Self>, canceller: Option<Py<PyAny>>) -> PyResult<()> {
+        let py = slf.py();
         if let Some(canceller) = canceller {
             let old = slf
                 .get()
-                .inner()
+                .inner(py)
                 .chain
                 .set_canceller(Some(Canceller::Python(canceller)));
             drop(old);
@@ -251,38 +277,7 @@ impl Deferred {
         Ok(())
     }
 
-    #[pyo3(signature = (callback, *args, **kwargs))]
-    fn addCallback<'py>(
-        slf: Bound<'py, Self>,
-        callback: Bound<'py, PyAny>,
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> Bound<'py, Self> {
-        Self::add(&slf, Entry::Callback(Callback::new(callback, args, kwargs)));
-        slf
-    }
-
-    #[pyo3(signature = (errback, *args, **kwargs))]
-    fn addErrback<'py>(
-        slf: Bound<'py, Self>,
-        errback: Bound<'py, PyAny>,
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> Bound<'py, Self> {
-        Self::add(&slf, Entry::Errback(Callback::new(errback, args, kwargs)));
-        slf
-    }
-
-    #[pyo3(signature = (callback, *args, **kwargs))]
-    fn addBoth<'py>(
-        slf: Bound<'py, Self>,
-        callback: Bound<'py, PyAny>,
-        args: &Bound<'py, PyTuple>,
-        kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> Bound<'py, Self> {
-        Self::add(&slf, Entry::Both(Callback::new(callback, args, kwargs)));
-        slf
-    }
+    // addCallback, addErrback and addBoth are in `fast`.
 
     #[expect(clippy::too_many_arguments, reason = "they are Twisted's")]
     #[pyo3(signature = (callback, errback=None, callbackArgs=None, callbackKeywords=None, errbackArgs=None, errbackKeywords=None))]
@@ -305,7 +300,7 @@ impl Deferred {
                 Entry::Pair(Box::new((callback, Callback::new(errback, &args, kwargs))))
             }
         };
-        Self::add(&slf, entry);
+        deferred::add::<PyHost>(py, slf.as_unbound(), entry);
         Ok(slf)
     }
 
@@ -435,23 +430,23 @@ impl Deferred {
     }
 
     #[getter]
-    pub(super) fn called(&self) -> bool {
-        self.inner().chain.called()
+    pub(super) fn called(&self, py: Python<'_>) -> bool {
+        self.inner(py).chain.called()
     }
 
     #[setter]
-    fn set_called(&self, called: bool) {
-        self.inner().chain.set_called(called);
+    fn set_called(&self, py: Python<'_>, called: bool) {
+        self.inner(py).chain.set_called(called);
     }
 
     #[getter]
-    fn paused(&self) -> i32 {
-        self.inner().chain.paused()
+    fn paused(&self, py: Python<'_>) -> i32 {
+        self.inner(py).chain.paused()
     }
 
     #[setter]
-    fn set_paused(&self, paused: i32) {
-        self.inner().chain.set_paused(paused);
+    fn set_paused(&self, py: Python<'_>, paused: i32) {
+        self.inner(py).chain.set_paused(paused);
     }
 
     #[getter]
@@ -463,7 +458,8 @@ impl Deferred {
 
     #[setter]
     fn set_result(&self, result: Bound<'_, PyAny>) {
-        let old = self.inner().chain.replace(outcome_of(&result));
+        let py = result.py();
+        let old = self.inner(py).chain.replace(outcome_of(&result));
         drop(old);
     }
 
@@ -474,7 +470,7 @@ impl Deferred {
 
     #[getter]
     fn _debugInfo(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self.inner().info.as_ref().map(|info| info.clone_ref(py))
+        self.inner(py).info().map(|info| info.clone_ref(py))
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
@@ -498,13 +494,13 @@ impl Deferred {
     #[getter]
     fn _chainedTo(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        if let Some(other) = slf.get().inner().chain.waiting_on() {
+        if let Some(other) = slf.get().inner(py).chain.waiting_on() {
             return Ok(other.clone_ref(py).into_any());
         }
         // `chainDeferred` leaves a note until the other one fires.
-        if !slf.get().called()
-            && let Ok(dict) = slf.getattr(intern!(py, "__dict__"))
-            && let Ok(other) = dict.get_item(intern!(py, "_chainedTo"))
+        if !slf.get().called(py)
+            && let Some(attributes) = slf.get().inner(py).attributes(py)
+            && let Some(other) = attributes.get_item(intern!(py, "_chainedTo"))?
         {
             return Ok(other.unbind());
         }
@@ -514,16 +510,35 @@ impl Deferred {
     #[setter]
     fn set__chainedTo(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
-        slf.getattr(intern!(py, "__dict__"))?
-            .set_item(intern!(py, "_chainedTo"), other)
+        attributes::dict(slf).set_item(intern!(py, "_chainedTo"), other)
+    }
+
+    #[getter]
+    fn __dict__<'py>(slf: &Bound<'py, Self>) -> Bound<'py, PyDict> {
+        attributes::dict(slf)
+    }
+
+    fn __setattr__(
+        slf: &Bound<'_, Self>,
+        name: &Bound<'_, PyString>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        attributes::set(slf, name, value)
+    }
+
+    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<()> {
+        attributes::delete(slf, name)
     }
 
     // The visitor runs while the world stands still; a locked one is left for the next time.
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        let Ok(inner) = self.inner.try_lock() else {
+        let Some(inner) = self.inner.lock_for_collector() else {
             return Ok(());
         };
-        visit.call(&inner.info)?;
+        if let Some(more) = &inner.more {
+            visit.call(&more.info)?;
+            visit.call(&more.attributes)?;
+        }
         if let Some(Ok(result) | Err(result)) = inner.chain.outcome() {
             visit.call(result)?;
         }
@@ -551,9 +566,12 @@ impl Deferred {
     fn __clear__(&self) {
         let empty = Inner {
             chain: Chain::new(None),
-            info: None,
+            more: None,
         };
-        let old = std::mem::replace(&mut *self.inner(), empty);
+        let old = self
+            .inner
+            .lock_for_collector()
+            .map(|mut inner| std::mem::replace(&mut *inner, empty));
         drop(old);
     }
 }

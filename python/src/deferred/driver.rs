@@ -211,8 +211,9 @@ impl Driver {
     /// The status is cancelled: it is to wait for what comes of cancelling what the body waits for.
     pub(super) fn cancel(slf: &Bound<'_, Self>, status: &Bound<'_, Deferred>) -> PyResult<()> {
         let first = Entry::Both(Callback::CancelAwaited(slf.clone().unbind()));
-        status.get().inner().chain.push_front(first);
-        Deferred::fire(status, Ok(slf.py().None()))
+        let py = slf.py();
+        status.get().inner(py).chain.push_front(first);
+        Deferred::fire(status, Ok(py.None()))
     }
 
     /// Cancels what the body waits for. Returns the new status: the body may catch the error and
@@ -252,7 +253,7 @@ impl Driver {
                 Err(error) => break raised(py, error, thrown),
             };
             if let Ok(deferred) = yielded.cast_exact::<Deferred>() {
-                let ready = deferred.get().inner().chain.take_ready(py);
+                let ready = deferred.get().inner(py).chain.take_ready(py);
                 let Some((ready, noted)) = ready else {
                     break Progress::Waits(yielded.unbind());
                 };

@@ -55,8 +55,8 @@ impl deferred::Host for PyHost {
         Some(back.clone_ref(py))
     }
 
-    fn with<R>(_: Python<'_>, link: &Py<Deferred>, f: impl FnOnce(&mut Chain<Self>) -> R) -> R {
-        f(&mut link.get().inner().chain)
+    fn with<R>(py: Python<'_>, link: &Py<Deferred>, f: impl FnOnce(&mut Chain<Self>) -> R) -> R {
+        f(&mut link.get().inner(py).chain)
     }
 
     fn call(

@@ -90,7 +90,7 @@ impl DeferredList {
         let py = slf.py();
         let (verdict, passes) = slf.get().state().gather.arrive(py, index, outcome);
         // Somebody may have fired it by hand.
-        if matches!(verdict, Verdict::Wait) || slf.as_super().get().called() {
+        if matches!(verdict, Verdict::Wait) || slf.as_super().get().called(py) {
             return Ok(passes);
         }
         let result = match verdict {
@@ -160,7 +160,7 @@ impl DeferredList {
     /// Cancels every input, unless it has fired.
     pub(super) fn cancel(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        if slf.as_super().get().called() {
+        if slf.as_super().get().called(py) {
             return Ok(());
         }
         let inputs: Vec<Py<PyAny>> = {

@@ -1,9 +1,12 @@
 //! `marotte.defer`: the Deferreds of the core for Python, with the face of Twisted's.
 
+mod attributes;
 mod callback;
 mod class;
 mod driver;
+mod fast;
 mod functions;
+mod guard;
 mod host;
 mod list;
 mod parts;
@@ -13,6 +16,7 @@ mod timeout;
 
 pub(crate) use class::{DebugFlag, Deferred};
 pub(crate) use driver::{ensure_deferred, unwind_generator};
+pub(crate) use fast::install as install_fast_methods;
 pub(crate) use functions::{execute, fail, maybe_deferred, succeed};
 pub(crate) use list::{DeferredList, gather_results};
 pub(crate) use parts::recognise_deferred;

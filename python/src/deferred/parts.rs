@@ -4,6 +4,7 @@ use std::sync::PoisonError;
 use std::sync::RwLock;
 
 use pyo3::exceptions::PyBaseException;
+use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -69,10 +70,20 @@ pub(super) fn parts(py: Python<'_>) -> PyResult<&Parts> {
     })
 }
 
+/// True if the class is one of Python's own and not an exception: such an object is neither a
+/// Failure nor a Deferred.
+#[inline]
+fn is_plain(value: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: a live object has a live type.
+    let flags = unsafe { ffi::PyType_GetFlags(ffi::Py_TYPE(value.as_ptr())) };
+    flags & (ffi::Py_TPFLAGS_HEAPTYPE | ffi::Py_TPFLAGS_BASE_EXC_SUBCLASS) == 0
+}
+
 /// True for an instance of `Failure`.
 pub(super) fn is_failure(value: &Bound<'_, PyAny>) -> bool {
     // Failures are exceptions, and few results are: this is all that most are asked.
-    value.is_instance_of::<PyBaseException>()
+    !is_plain(value)
+        && value.is_instance_of::<PyBaseException>()
         && parts(value.py())
             .and_then(|parts| value.is_instance(parts.failure.bind(value.py())))
             .unwrap_or(false)
@@ -132,7 +143,15 @@ pub(super) enum Kind<'a, 'py> {
 }
 
 /// Tells what a result is.
+#[inline]
 pub(super) fn kind_of<'a, 'py>(value: &'a Bound<'py, PyAny>) -> Kind<'a, 'py> {
+    if is_plain(value) {
+        return Kind::Value;
+    }
+    kind_of_object(value)
+}
+
+fn kind_of_object<'a, 'py>(value: &'a Bound<'py, PyAny>) -> Kind<'a, 'py> {
     if let Ok(deferred) = value.cast::<Deferred>() {
         Kind::Deferred(deferred)
     } else if is_failure(value) {
