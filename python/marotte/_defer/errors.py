@@ -6,6 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+from marotte._defer.genuine import share_errors
 from marotte.failure import Failure
 
 __all__ = [
@@ -118,6 +119,12 @@ class _InternalInlineCallbacksCancelledError(Exception):
     """What a cancelled ``inlineCallbacks`` is told with."""
 
 
+_SHARED = (*__all__, "_DefGen_Return", "_InternalInlineCallbacksCancelledError")
+
 # Where their users find them, and pickles look for them.
-for _name in (*__all__, "_DefGen_Return", "_InternalInlineCallbacksCancelledError"):
+for _name in _SHARED:
     globals()[_name].__module__ = "marotte.defer"
+
+share_errors(globals(), _SHARED)
+
+share_errors(globals(), (*__all__, "_DefGen_Return", "_InternalInlineCallbacksCancelledError"))

@@ -37,8 +37,15 @@ def share_errors(errors: dict[str, Any], names: Iterable[str]) -> None:
     first = sys.modules.get(_GENUINE)
 
     def share(genuine: ModuleType) -> None:
-        source, target = (vars(genuine), errors) if genuine is first else (errors, vars(genuine))
-        target.update((name, source[name]) for name in names if name in vars(genuine))
+        theirs = vars(genuine)
+        shared = [name for name in names if name in theirs]
+        if genuine is first:
+            errors.update((name, theirs[name]) for name in shared)
+        else:
+            for name in shared:
+                theirs[name] = errors[name]
+                # The name by which other programs know it.
+                errors[name].__module__ = _GENUINE
 
     when_imported(_GENUINE, share)
 
@@ -47,8 +54,6 @@ def share_classes(ours: Any) -> None:
     """Makes the classes of Deferreds of ``ours`` known to Twisted's module, and the reverse."""
 
     def share(genuine: Any) -> None:
-        if genuine is ours:
-            return  # installed
         subclasses = _Subclasses()
         for subclass in (*genuine._DEFERRED_SUBCLASSES, *ours._DEFERRED_SUBCLASSES):
             subclasses.append(subclass)
