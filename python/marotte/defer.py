@@ -17,9 +17,10 @@ added before runs at once.
 from __future__ import annotations
 
 import functools
+import sys
 import types
 import warnings
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from marotte import _core
 from marotte._core import (
@@ -50,6 +51,7 @@ from marotte._defer.errors import (
     _DefGen_Return,
     _InternalInlineCallbacksCancelledError,
 )
+from marotte._defer.genuine import share_classes
 from marotte.failure import Failure
 
 __all__ = [
@@ -75,6 +77,10 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
+_DeferredListSingleResultT = tuple[_T, int]
+_DeferredListResultItemT = tuple[bool, _T]
+_DeferredListResultListT = list[_DeferredListResultItemT[_T]]
 
 SUCCESS = True
 FAILURE = False
@@ -168,4 +174,11 @@ def __getattr__(name: str) -> Any:
         from marotte._defer.filelock import DeferredFilesystemLock
 
         return DeferredFilesystemLock
+    if name == "AsyncioClock":
+        from marotte._defer.clock import AsyncioClock
+
+        return AsyncioClock
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+share_classes(sys.modules[__name__])

@@ -287,6 +287,13 @@ impl Canceller {
     }
 }
 
+/// Any mapping as a dictionary.
+fn keywords<'py>(mapping: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+    let kwargs = PyDict::new(mapping.py());
+    kwargs.update(mapping.cast()?)?;
+    Ok(kwargs)
+}
+
 /// The ``_callbacks`` of a Deferred, as far as other libraries use it: they append what waits.
 #[pyclass(frozen)]
 pub(crate) struct Continuation(pub(super) Py<Deferred>);
@@ -295,12 +302,12 @@ pub(crate) struct Continuation(pub(super) Py<Deferred>);
 impl Continuation {
     /// Takes a pair of ``(callable, args, kwargs)``, as Twisted's ``_continuation()`` makes them.
     fn append(&self, py: Python<'_>, item: &Bound<'_, PyAny>) -> PyResult<()> {
-        type Rung<'py> = (Bound<'py, PyAny>, Bound<'py, PyTuple>, Bound<'py, PyDict>);
+        type Rung<'py> = (Bound<'py, PyAny>, Bound<'py, PyTuple>, Bound<'py, PyAny>);
         let (callback, errback): (Rung<'_>, Rung<'_>) = item.extract()?;
         let entry = if callback.0.is_callable() {
             deferred::Entry::Pair(Box::new((
-                Callback::new(callback.0, &callback.1, Some(&callback.2)),
-                Callback::new(errback.0, &errback.1, Some(&errback.2)),
+                Callback::new(callback.0, &callback.1, Some(&keywords(&callback.2)?)),
+                Callback::new(errback.0, &errback.1, Some(&keywords(&errback.2)?)),
             )))
         } else {
             // The mark for "go on with that one", which is its only argument.

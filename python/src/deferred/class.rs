@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use marotte::deferred::{self, AlreadyCalled, Chain, Entry, Outcome};
 use pyo3::PyTypeInfo;
 use pyo3::exceptions::PyBaseException;
-use pyo3::exceptions::{PyAttributeError, PyStopIteration, PyTypeError};
+use pyo3::exceptions::{PyAttributeError, PyDeprecationWarning, PyStopIteration, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -461,6 +461,15 @@ impl Deferred {
         let py = result.py();
         let old = self.inner(py).chain.replace(outcome_of(&result));
         drop(old);
+    }
+
+    /// Deprecated by Twisted.
+    #[getter]
+    fn callbacks(slf: Bound<'_, Self>) -> PyResult<Continuation> {
+        let py = slf.py();
+        let text = c"twisted.internet.defer.Deferred.callbacks was deprecated in Twisted 25.5.0";
+        PyErr::warn(py, &py.get_type::<PyDeprecationWarning>(), text, 1)?;
+        Ok(Self::_callbacks(slf))
     }
 
     #[getter]

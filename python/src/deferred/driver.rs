@@ -302,7 +302,10 @@ fn raised(py: Python<'_>, error: PyErr, thrown: bool) -> Progress {
             return Ok(None);
         }
         py.import("marotte._defer.warn")?
-            .call_method1("returned_value", (error.value(py), thrown))
+            .call_method1(
+                "returned_value",
+                (error.clone_ref(py).into_value(py), thrown),
+            )
             .map(Some)
     });
     match value {

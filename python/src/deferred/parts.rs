@@ -92,21 +92,16 @@ pub(super) fn is_failure(value: &Bound<'_, PyAny>) -> bool {
 /// A `Failure` around an exception, with its traceback.
 pub(super) fn failure_of(py: Python<'_>, error: PyErr, capture_vars: bool) -> PyResult<Py<PyAny>> {
     let parts = parts(py)?;
-    let value = error.value(py).clone();
+    let (class, traceback) = (error.get_type(py), error.traceback(py));
+    // This also tells the exception its traceback, which pyo3 keeps beside it.
+    let args = (error.into_value(py), class, traceback);
     let class = parts.failure.bind(py);
     if !capture_vars {
-        return class
-            .call1((value, error.get_type(py), error.traceback(py)))
-            .map(Bound::unbind);
+        return class.call1(args).map(Bound::unbind);
     }
     let kwargs = PyDict::new(py);
     kwargs.set_item(intern!(py, "captureVars"), true)?;
-    class
-        .call(
-            (value, error.get_type(py), error.traceback(py)),
-            Some(&kwargs),
-        )
-        .map(Bound::unbind)
+    class.call(args, Some(&kwargs)).map(Bound::unbind)
 }
 
 /// Classes of other Deferreds, genuine Twisted's, that callbacks may return and generators yield.
