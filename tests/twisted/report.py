@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import re
+import sys
 from xml.etree import ElementTree
 
 import plan
@@ -59,8 +60,9 @@ def row(name, counts, seconds):
     )
 
 
-def details(results, lines):
-    """A paragraph for each kind of failure; of a fair test's failure its last ``lines`` lines."""
+def details(results, verbose):
+    """A paragraph for each kind of failure, with the ends of some fair tests' tracebacks."""
+    lines, shown = (sys.maxsize, sys.maxsize) if verbose else (12, 20)
     for verdict, title in (
         ("elsewhere", "Fail with Twisted's own defer.py as well, here"),
         ("white box", "White-box tests that fail"),
@@ -82,7 +84,8 @@ def details(results, lines):
             yield f"  {outcome.kind}: {test}"
             if verdict == "white box":
                 yield f"    it {plan.white_box(test)}"
-            elif verdict == "failed":
+            elif verdict == "failed" and shown > 0:
+                shown -= 1
                 yield from ("    | " + line for line in outcome.detail.splitlines()[-lines:])
     problems = collections.defaultdict(list)
     for result in results:

@@ -48,7 +48,7 @@ def parse(arguments):
     add("--junit", metavar="FILE", help="write the outcomes as JUnit XML")
     add("--jobs", type=int, default=os.cpu_count(), help="interpreters at a time (default: CPUs)")
     add("--timeout", type=float, default=30, help="seconds that a test may take (default: 30)")
-    add("--verbose", "-v", action="store_true", help="show all of a failure, not its last lines")
+    add("--verbose", "-v", action="store_true", help="show whole tracebacks")
     return parser.parse_args(arguments)
 
 
@@ -104,7 +104,7 @@ def main(arguments=None):
     results.sort(key=lambda result: modules.index(result.module))
     totals = sum((result.counts() for result in results), collections.Counter())
     print(report.row("all", totals, time.monotonic() - began))
-    for line in report.details(results, sys.maxsize if options.verbose else 12):
+    for line in report.details(results, options.verbose):
         print(line)
     if options.junit:
         report.write_junit(results, options.junit)
