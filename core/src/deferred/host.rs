@@ -5,10 +5,10 @@ use super::Chain;
 /// A language that has Deferreds: Rust closures, Python, JavaScript.
 ///
 /// Core calls [`call`](Self::call), [`call_canceller`](Self::call_canceller),
-/// [`cancel_foreign`](Self::cancel_foreign), [`fire_cancelled`](Self::fire_cancelled) and
-/// [`failure_rests`](Self::failure_rests) between its steps, where the host may do whatever it
-/// likes. All the others are bookkeeping: they run no code of a user's, because core may call them
-/// under a short borrow.
+/// [`cancel_foreign`](Self::cancel_foreign), [`fire_cancelled`](Self::fire_cancelled),
+/// [`handed_on`](Self::handed_on) and [`failure_rests`](Self::failure_rests) between its steps,
+/// where the host may do whatever it likes. All the others are bookkeeping: they run no code of a
+/// user's, because core may call them under a short borrow.
 pub trait Host: Sized + 'static {
     /// Proof that the host may be touched: `()` in Rust, `Python<'_>` in Python.
     type Cx<'a>: Copy;
@@ -75,6 +75,11 @@ pub trait Host: Sized + 'static {
     fn cancel_foreign(cx: Self::Cx<'_>, link: &Self::Link) -> Result<bool, Self::Raised> {
         let _ = (cx, link);
         Ok(false)
+    }
+    /// Told when the outcome of one Deferred is about to become that of another, which waited for
+    /// it or was about to. For hosts that keep beside a Deferred what its value stands for.
+    fn handed_on(cx: Self::Cx<'_>, from: &Self::Link, to: &Self::Link) {
+        let _ = (cx, from, to);
     }
     /// Told when a chain has come to its end with a failure (`rests`), and when that failure has
     /// been taken further after all. For hosts whose destructors cannot ask

@@ -87,7 +87,9 @@ fn run<H: Host>(cx: H::Cx<'_>, link: &H::Link, mut step: Step<H>) {
                 outcome,
                 note,
             } => {
-                tell::<H>(cx, outers.last().unwrap_or(link), note);
+                let from = outers.last().unwrap_or(link);
+                tell::<H>(cx, from, note);
+                H::handed_on(cx, from, &outer);
                 let (garbage, step) = H::with(cx, &outer, |chain| chain.fed(cx, outcome));
                 drop(garbage);
                 outers.push(outer);
@@ -124,6 +126,7 @@ fn join<H: Host>(cx: H::Cx<'_>, current: &H::Link, inner: &H::Link) -> Step<H> {
         && let Some((outcome, note)) = H::with(cx, inner, |chain| chain.steal(cx))
     {
         tell::<H>(cx, inner, note);
+        H::handed_on(cx, inner, current);
         return returned::<H>(cx, current, outcome);
     }
     let back = H::back(cx, inner);
