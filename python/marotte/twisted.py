@@ -23,8 +23,7 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
-from marotte._defer.imports import when_imported
-from marotte._defer.trial import have_workers_install
+from marotte._defer import trial
 
 __all__ = ["install"]
 
@@ -52,7 +51,7 @@ def install() -> None:
         # What is sent elsewhere by its name is known there by this one.
         if isinstance(value, (type, types.FunctionType)) and value.__module__ == ours.__name__:
             value.__module__ = _DEFER
-    when_imported("twisted.trial._dist.disttrial", have_workers_install)
+    trial.adapt()
 
 
 def _users(genuine: types.ModuleType, ours: types.ModuleType) -> Iterator[str]:

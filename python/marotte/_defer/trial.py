@@ -6,9 +6,12 @@ import functools
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["have_workers_install", "restart"]
+from marotte._defer.imports import when_imported
+
+__all__ = ["adapt"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,14 +19,14 @@ def __getattr__(name: str) -> Any:
     # trial itself holds Twisted's own Deferreds: it has to begin again.
     if name == "Reporter":
         if sys.modules["twisted.internet.defer"].__name__ != "marotte.defer":
-            restart()
+            _restart()
         from twisted.trial.reporter import TreeReporter
 
         return TreeReporter
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def restart() -> None:
+def _restart() -> None:
     """Runs this process's command again, in its place, on our Deferreds."""
     command = [sys.executable, *subprocess._args_from_interpreter_flags()]  # type: ignore[attr-defined]
     command += ["-m", "marotte.twisted", *_program(), *sys.argv[1:]]
@@ -44,8 +47,14 @@ def _program() -> list[str]:
     return [sys.argv[0]]
 
 
-def have_workers_install(disttrial: Any) -> None:
-    """Has the processes that `trial --jobs` starts run on our Deferreds too."""
+def adapt() -> None:
+    """Has trial, once it is imported, take care of what our Deferreds do not do by themselves."""
+    when_imported("twisted.trial._dist.disttrial", _have_workers_install)
+    when_imported("twisted.trial.reporter", _have_frames_trimmed)
+
+
+def _have_workers_install(disttrial: Any) -> None:
+    # The processes that `trial --jobs` starts.
     launch = disttrial.WorkerPool._launchWorkerProcesses
 
     @functools.wraps(launch)
@@ -57,3 +66,29 @@ def have_workers_install(disttrial: Any) -> None:
         launch(self, spawn, protocols, arguments)
 
     disttrial.WorkerPool._launchWorkerProcesses = launch_on_ours
+
+
+def _have_frames_trimmed(reporter: Any) -> None:
+    # Trial leaves its own frames out of the tracebacks of failed tests. It finds them by those of
+    # Deferreds between, which ours do not have.
+    trim = reporter.Reporter._trimFrames
+
+    @functools.wraps(trim)
+    def trim_ours(self: Any, frames: Sequence[Any]) -> Any:
+        if [_place(frame) for frame in frames[:1]] == [("_deferSetUpAndRun", "_asynctest.py")]:
+            first, *rest = frames
+            if [_place(frame) for frame in rest[:1]] == [("raiseException", "failure.py")]:
+                frames = [first, _frame("__iter__"), rest[0], _frame("maybeDeferred"), *rest[1:]]
+            else:
+                frames = [first, _frame("__iter__"), _frame("_runCallbacks"), *rest]
+        return trim(self, frames)
+
+    reporter.Reporter._trimFrames = trim_ours
+
+
+def _place(frame: Any) -> tuple[str, str]:
+    return frame[0], os.path.basename(frame[1])
+
+
+def _frame(name: str) -> Any:
+    return name, "defer.py", 0, (), ()
