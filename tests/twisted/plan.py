@@ -1,6 +1,8 @@
 """Which of Twisted's tests are run, and which of those look inside."""
 
 import fnmatch
+import importlib.util
+import pathlib
 
 # What Deferreds, inlineCallbacks, coroutines and failures are tested by.
 CORE = (
@@ -16,33 +18,15 @@ CORE = (
     "twisted.internet.test.test_asyncioreactor",
 )
 
-# And what leans on them: protocols, servers, trial itself.
-WIDE = CORE + (
-    "twisted.application.test",
-    "twisted.internet.test.test_base",
-    "twisted.internet.test.test_core",
-    "twisted.internet.test.test_endpoints",
-    "twisted.logger.test",
-    "twisted.mail.test",
-    "twisted.names.test",
-    "twisted.protocols.test",
-    "twisted.spread.test",
-    "twisted.test.test_adbapi",
-    "twisted.test.test_amp",
-    "twisted.test.test_ftp",
-    "twisted.test.test_internet",
-    "twisted.test.test_persisted",
-    "twisted.trial.test.test_assertions",
-    "twisted.trial.test.test_asyncassertions",
-    "twisted.trial.test.test_reporter",
-    "twisted.trial.test.test_runner",
-    "twisted.trial.test.test_tests",
-    "twisted.trial.test.test_util",
-    "twisted.web.test",
-    "twisted.words.test",
-)
 
-PRESETS = {"core": CORE, "wide": WIDE}
+def _wide():
+    """Every package of tests that Twisted has: the servers, the protocols, trial itself."""
+    twisted = pathlib.Path(importlib.util.find_spec("twisted").origin).parent
+    for folder in sorted(twisted.rglob("test/__init__.py")):
+        yield ".".join(("twisted", *folder.parent.relative_to(twisted).parts))
+
+
+PRESETS = {"core": lambda: list(CORE), "wide": lambda: list(_wide())}
 
 _DEFER = "twisted.test.test_defer."
 _INLINE = "twisted.internet.test.test_inlinecb."

@@ -88,7 +88,7 @@ def run_all(options, modules):
 
 def main(arguments=None):
     options = parse(arguments)
-    modules = options.tests.split(",") if options.tests else plan.PRESETS[options.preset]
+    modules = options.tests.split(",") if options.tests else plan.PRESETS[options.preset]()
     # Python's default would leave the other processes behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began = time.monotonic()
