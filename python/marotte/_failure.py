@@ -11,7 +11,7 @@ import traceback
 import types
 import warnings
 from collections.abc import Callable, Generator, Iterable, Sequence
-from typing import Any, NoReturn, TypeVar, Union
+from typing import Any, NoReturn, TypeVar
 
 __all__ = [
     "DO_POST_MORTEM",
@@ -23,7 +23,7 @@ __all__ = [
 
 Variables = Sequence[tuple[str, object]]
 Frame = tuple[str, str, int, Variables, Variables]
-ErrorType = TypeVar("ErrorType", bound=Union[type[BaseException], str])
+ErrorType = TypeVar("ErrorType", bound=type[BaseException] | str)
 
 _numbers = itertools.count(1)
 

@@ -76,7 +76,9 @@ pub(super) enum Step<H: Host> {
 }
 
 /// What the host is to be told about the failure at the end of a chain.
+// As wide as a pointer: a byte beside pointers makes each move of a `Step` a slow one.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
 pub(super) enum Note {
     Nothing,
     FailureRests,
@@ -193,7 +195,7 @@ impl<H: Host> Chain<H> {
     }
 
     /// Adds a rung at the end and runs nothing. To have it run, use [`add`](super::add).
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, entry: Entry<H>) {
         if self.first.is_none() && self.rest.is_empty() {
             self.first = Some(entry);
@@ -209,7 +211,7 @@ impl<H: Host> Chain<H> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn pop(&mut self) -> Option<Entry<H>> {
         self.first.take().or_else(|| self.rest.pop_front())
     }
@@ -219,14 +221,14 @@ impl<H: Host> Chain<H> {
     }
 
     /// Adds a rung; says what is to run now.
-    #[inline]
+    #[inline(always)]
     pub(super) fn add(&mut self, cx: H::Cx<'_>, entry: Entry<H>) -> Step<H> {
         self.push(entry);
         self.proceed(cx)
     }
 
     /// Fires it. What is returned first is to be dropped outside of the borrow.
-    #[inline]
+    #[inline(always)]
     pub(super) fn fire(
         &mut self,
         cx: H::Cx<'_>,
@@ -247,7 +249,7 @@ impl<H: Host> Chain<H> {
     }
 
     /// The next step of a chain that may go on.
-    #[inline]
+    #[inline(always)]
     pub(super) fn proceed(&mut self, cx: H::Cx<'_>) -> Step<H> {
         if self.running || self.paused != 0 || !self.called {
             return Step::Stop;
@@ -256,7 +258,7 @@ impl<H: Host> Chain<H> {
     }
 
     /// Takes the next rung.
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, cx: H::Cx<'_>) -> Step<H> {
         let Some(entry) = self.pop() else {
             return Step::Rest(self.end());
@@ -280,7 +282,7 @@ impl<H: Host> Chain<H> {
     }
 
     /// The outcome for a rung that runs now.
-    #[inline]
+    #[inline(always)]
     fn give(&mut self, cx: H::Cx<'_>) -> Outcome<H> {
         let outcome = self.take_outcome(cx);
         let (given, stays) = H::split(cx, outcome);
@@ -289,7 +291,7 @@ impl<H: Host> Chain<H> {
         given
     }
 
-    #[inline]
+    #[inline(always)]
     fn take_outcome(&mut self, cx: H::Cx<'_>) -> Outcome<H> {
         let unit = State::Settled(Ok(H::unit(cx)));
         match std::mem::replace(&mut self.state, unit) {
@@ -301,7 +303,7 @@ impl<H: Host> Chain<H> {
 
     /// What a rung returned takes the place of its argument; says what is next. The chain goes on
     /// although it may have been paused meanwhile: pausing is looked at where a run begins.
-    #[inline]
+    #[inline(always)]
     pub(super) fn returned(&mut self, cx: H::Cx<'_>, outcome: Outcome<H>) -> (Garbage<H>, Step<H>) {
         self.running = false;
         let garbage = self.swap(State::Settled(outcome));

@@ -4,9 +4,12 @@ use super::chain::{Chain, Entry, Note, Step};
 use super::host::{AlreadyCalled, Host, Outcome, Returned};
 
 /// Adds a rung, and runs it at once if the Deferred has fired and nothing holds it.
+#[inline(always)]
 pub fn add<H: Host>(cx: H::Cx<'_>, link: &H::Link, entry: Entry<H>) {
-    let step = H::with(cx, link, |chain| chain.add(cx, entry));
-    run::<H>(cx, link, step);
+    match H::with(cx, link, |chain| chain.add(cx, entry)) {
+        Step::Stop => {}
+        step => run::<H>(cx, link, step),
+    }
 }
 
 /// Fires a Deferred: the outcome goes down its ladder.
@@ -71,7 +74,7 @@ fn run<H: Host>(cx: H::Cx<'_>, link: &H::Link, mut step: Step<H>) {
                 H::with(cx, current, |chain| chain.proceed(cx))
             }
             Step::Call(callback, outcome) => {
-                call::<H>(cx, outers.last().unwrap_or(link), callback, outcome)
+                calls::<H>(cx, outers.last().unwrap_or(link), callback, outcome)
             }
             Step::Choose(pair, outcome) => {
                 let (callback, errback) = *pair;
@@ -80,7 +83,7 @@ fn run<H: Host>(cx: H::Cx<'_>, link: &H::Link, mut step: Step<H>) {
                     Err(_) => (errback, callback),
                 };
                 drop(other);
-                call::<H>(cx, outers.last().unwrap_or(link), chosen, outcome)
+                calls::<H>(cx, outers.last().unwrap_or(link), chosen, outcome)
             }
             Step::Feed {
                 outer,
@@ -99,42 +102,45 @@ fn run<H: Host>(cx: H::Cx<'_>, link: &H::Link, mut step: Step<H>) {
     }
 }
 
-#[inline]
-fn call<H: Host>(
+/// Calls one rung after the other, as long as that is all there is to do.
+fn calls<H: Host>(
     cx: H::Cx<'_>,
     current: &H::Link,
-    callback: H::Callback,
-    outcome: Outcome<H>,
+    mut callback: H::Callback,
+    mut outcome: Outcome<H>,
 ) -> Step<H> {
-    match H::call(cx, current, callback, outcome) {
-        Returned::Outcome(outcome) => returned::<H>(cx, current, outcome),
-        Returned::Deferred(inner) => join::<H>(cx, current, &inner),
+    loop {
+        let result = match H::call(cx, current, callback, outcome) {
+            Returned::Outcome(result) => result,
+            Returned::Deferred(inner) => match join::<H>(cx, current, &inner) {
+                Ok(result) => result,
+                Err(step) => return step,
+            },
+        };
+        let (garbage, step) = H::with(cx, current, |chain| chain.returned(cx, result));
+        drop(garbage);
+        match step {
+            Step::Call(next, argument) => (callback, outcome) = (next, argument),
+            other => return other,
+        }
     }
 }
 
-#[inline]
-fn returned<H: Host>(cx: H::Cx<'_>, current: &H::Link, outcome: Outcome<H>) -> Step<H> {
-    let (garbage, step) = H::with(cx, current, |chain| chain.returned(cx, outcome));
-    drop(garbage);
-    step
-}
-
-/// A rung of `current` returned `inner`: takes its result, or waits for it.
-fn join<H: Host>(cx: H::Cx<'_>, current: &H::Link, inner: &H::Link) -> Step<H> {
+/// A rung of `current` returned `inner`: takes its result, or waits for it, which ends the run.
+fn join<H: Host>(cx: H::Cx<'_>, current: &H::Link, inner: &H::Link) -> Result<Outcome<H>, Step<H>> {
     // One that returns itself waits for itself for ever; taking its own argument would be worse.
     if !H::is_same(current, inner)
         && let Some((outcome, note)) = H::with(cx, inner, |chain| chain.steal(cx))
     {
         tell::<H>(cx, inner, note);
-        H::handed_on(cx, inner, current);
-        return returned::<H>(cx, current, outcome);
+        return Ok(outcome);
     }
     let back = H::back(cx, inner);
     let (garbage, note) = H::with(cx, current, |chain| chain.wait(back));
     drop(garbage);
     // Last, so that another thread which fires it now finds this one waiting.
     add::<H>(cx, inner, Entry::Feed(H::dup(cx, current)));
-    Step::Rest(note)
+    Err(Step::Rest(note))
 }
 
 fn tell<H: Host>(cx: H::Cx<'_>, link: &H::Link, note: Note) {

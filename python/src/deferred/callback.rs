@@ -98,6 +98,7 @@ impl Extra {
 }
 
 /// Calls what is on a rung.
+#[inline]
 pub(super) fn call(
     py: Python<'_>,
     link: &Py<Deferred>,
@@ -157,6 +158,7 @@ fn failed(link: &Bound<'_, Deferred>, error: PyErr) -> Returned<PyHost> {
     Returned::Outcome(Err(failure))
 }
 
+#[inline]
 fn call_python(
     link: &Bound<'_, Deferred>,
     function: &Bound<'_, PyAny>,
@@ -192,6 +194,7 @@ fn warn_of_itself(function: &Bound<'_, PyAny>) -> PyResult<()> {
 }
 
 /// What a callback returned.
+#[inline]
 pub(super) fn returned(result: &Bound<'_, PyAny>) -> Returned<PyHost> {
     match kind_of(result) {
         Kind::Value => Returned::Outcome(Ok(result.clone().unbind())),

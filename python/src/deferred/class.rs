@@ -277,7 +277,7 @@ impl Deferred {
         Ok(())
     }
 
-    // addCallback, addErrback and addBoth are in `fast`.
+    // addCallback, addErrback, addBoth and callback are in `fast`.
 
     #[expect(clippy::too_many_arguments, reason = "they are Twisted's")]
     #[pyo3(signature = (callback, errback=None, callbackArgs=None, callbackKeywords=None, errbackArgs=None, errbackKeywords=None))]
@@ -302,10 +302,6 @@ impl Deferred {
         };
         deferred::add::<PyHost>(py, slf.as_unbound(), entry);
         Ok(slf)
-    }
-
-    fn callback(slf: &Bound<'_, Self>, result: Bound<'_, PyAny>) -> PyResult<()> {
-        Self::fire(slf, outcome_of(&result))
     }
 
     #[pyo3(signature = (fail=None))]

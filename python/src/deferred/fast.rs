@@ -1,12 +1,13 @@
-//! The three methods that are called most, by Python's fastest convention.
+//! What is called most, by Python's fastest convention: making a Deferred, adding a callback, firing.
 //!
 //! A method that takes `*args, **kwargs` gets a tuple made for it at each call, because that is the
 //! only convention that pyo3 offers for such a signature. `addCallback` is called once per callback,
-//! and the tuple would be a fifth of its cost; so these are put into the class by hand.
+//! and the tuple would be a fifth of its cost; so these are put into the class by hand. Subclasses
+//! inherit the methods and are made in the usual way.
 
 use std::ffi::CStr;
 
-use marotte::deferred::Entry;
+use marotte::deferred::{Chain, Entry};
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::impl_::trampoline::get_trampoline_function;
@@ -15,12 +16,12 @@ use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::host::PyHost;
 
-use super::callback::Callback;
-use super::class::Deferred;
+use super::callback::{Callback, Canceller};
+use super::class::{Deferred, outcome_of};
 
 /// Puts the methods into the class.
 pub(crate) fn install(class: &Bound<'_, PyType>) -> PyResult<()> {
-    let methods: [(&CStr, ffi::PyCFunctionFastWithKeywords, &CStr); 3] = [
+    let methods: [(&CStr, ffi::PyCFunctionFastWithKeywords, &CStr); 4] = [
         (
             c"addCallback",
             get_trampoline_function!(fastcall_cfunction_with_keywords, add_callback),
@@ -41,6 +42,13 @@ pub(crate) fn install(class: &Bound<'_, PyType>) -> PyResult<()> {
             c"addBoth($self, callback, /, *args, **kwargs)\n--\n\n\
               Adds ``callback(result, *args, **kwargs)``, to be called with a result or a failure. \
               Returns the Deferred.",
+        ),
+        (
+            c"callback",
+            get_trampoline_function!(fastcall_cfunction_with_keywords, callback),
+            c"callback($self, /, result)\n--\n\n\
+              Fires the Deferred with a result, which goes through the callbacks. Raises \
+              ``AlreadyCalledError`` if it has fired before.",
         ),
     ];
     for (name, function, doc) in methods {
@@ -63,7 +71,92 @@ pub(crate) fn install(class: &Bound<'_, PyType>) -> PyResult<()> {
         };
         class.setattr(&*name.to_string_lossy(), descriptor)?;
     }
+    // SAFETY: the class is a type object that nobody else uses yet, and the slot is for a function
+    // like this one. Subclasses do not inherit it.
+    unsafe { (*class.as_type_ptr()).tp_vectorcall = Some(call_class) };
     Ok(())
+}
+
+/// `Deferred(canceller=None)`.
+unsafe extern "C" fn call_class(
+    class: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: usize,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    let create = get_trampoline_function!(fastcall_cfunction_with_keywords, create);
+    // SAFETY: the arguments are as Python passes them, but for a bit in the count.
+    unsafe { create(class, args, ffi::PyVectorcall_NARGS(count), names) }
+}
+
+unsafe fn create(
+    py: Python<'_>,
+    _class: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> PyResult<*mut ffi::PyObject> {
+    let canceller = if count == 0 && names.is_null() {
+        None
+    } else {
+        // SAFETY: as Python passes them.
+        unsafe { only_argument(py, "Deferred", "canceller", args, count, names)? }
+            .filter(|canceller| !canceller.is_none())
+    };
+    let canceller = canceller.map(|canceller| Canceller::Python(canceller.unbind()));
+    Ok(Deferred::create(py, Chain::new(canceller))?.into_ptr())
+}
+
+unsafe fn callback(
+    py: Python<'_>,
+    slf: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> PyResult<*mut ffi::PyObject> {
+    // SAFETY: the method descriptor has checked that `slf` is a Deferred.
+    let slf = unsafe { Bound::from_borrowed_ptr(py, slf).cast_into_unchecked::<Deferred>() };
+    // SAFETY: as Python passes them.
+    let result = unsafe { only_argument(py, "callback", "result", args, count, names)? };
+    let result = result.ok_or_else(|| {
+        PyTypeError::new_err("callback() missing 1 required positional argument: 'result'")
+    })?;
+    Deferred::fire(&slf, outcome_of(&result))?;
+    Ok(py.None().into_ptr())
+}
+
+/// The argument of a function that takes one at most, by position or by name.
+///
+/// # Safety
+/// The arguments are those of Python's fast convention with keywords.
+#[inline]
+unsafe fn only_argument<'py>(
+    py: Python<'py>,
+    function: &str,
+    name: &str,
+    args: *const *mut ffi::PyObject,
+    count: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    if count == 1 && names.is_null() {
+        // SAFETY: there is one argument.
+        return Ok(Some(unsafe { Bound::from_borrowed_ptr(py, *args) }));
+    }
+    // SAFETY: it is null or a tuple of strings.
+    let names = unsafe { Bound::from_borrowed_ptr_or_opt(py, names) };
+    let names = names
+        .map(|names| names.cast_into::<PyTuple>())
+        .transpose()?;
+    match (count, names) {
+        (0, None) => Ok(None),
+        (0, Some(names)) if names.len() == 1 && names.get_item(0)?.eq(name)? => {
+            // SAFETY: there is one argument, named.
+            Ok(Some(unsafe { Bound::from_borrowed_ptr(py, *args) }))
+        }
+        _ => Err(PyTypeError::new_err(format!(
+            "{function}() takes one argument, '{name}'"
+        ))),
+    }
 }
 
 /// Defines one of them. The arguments are Python's: an array of `count` positional ones, followed

@@ -42,7 +42,7 @@ mod imp {
         ///
         /// # Panics
         /// If it is borrowed.
-        #[inline]
+        #[inline(always)]
         pub(crate) fn lock<'a>(&'a self, _py: Python<'a>) -> Guard<'a, T> {
             self.borrow().unwrap_or_else(|| already_borrowed())
         }
@@ -53,7 +53,7 @@ mod imp {
             self.borrow()
         }
 
-        #[inline]
+        #[inline(always)]
         fn borrow(&self) -> Option<Guard<'_, T>> {
             if self.borrowed.replace(true) {
                 return None;
@@ -73,7 +73,7 @@ mod imp {
     impl<T> Deref for Guard<'_, T> {
         type Target = T;
 
-        #[inline]
+        #[inline(always)]
         fn deref(&self) -> &T {
             // SAFETY: the flag is set, so this guard is the only way to the value.
             unsafe { &*self.cell.value.get() }
@@ -81,7 +81,7 @@ mod imp {
     }
 
     impl<T> DerefMut for Guard<'_, T> {
-        #[inline]
+        #[inline(always)]
         fn deref_mut(&mut self) -> &mut T {
             // SAFETY: as above, and the guard itself is borrowed mutably.
             unsafe { &mut *self.cell.value.get() }
@@ -89,7 +89,7 @@ mod imp {
     }
 
     impl<T> Drop for Guard<'_, T> {
-        #[inline]
+        #[inline(always)]
         fn drop(&mut self) {
             self.cell.borrowed.set(false);
         }

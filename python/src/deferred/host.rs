@@ -24,10 +24,12 @@ impl deferred::Host for PyHost {
     // A strong one: the collector sees both ends.
     type BackLink = Py<Deferred>;
 
+    #[inline]
     fn unit(py: Python<'_>) -> Py<PyAny> {
         py.None()
     }
 
+    #[inline]
     fn split(py: Python<'_>, outcome: Outcome<Self>) -> (Outcome<Self>, Outcome<Self>) {
         match outcome {
             Ok(value) => (Ok(value.clone_ref(py)), Ok(value)),
@@ -55,10 +57,12 @@ impl deferred::Host for PyHost {
         Some(back.clone_ref(py))
     }
 
+    #[inline(always)]
     fn with<R>(py: Python<'_>, link: &Py<Deferred>, f: impl FnOnce(&mut Chain<Self>) -> R) -> R {
         f(&mut link.get().inner(py).chain)
     }
 
+    #[inline]
     fn call(
         py: Python<'_>,
         link: &Py<Deferred>,
