@@ -5,6 +5,8 @@ import gc
 import inspect
 import logging
 
+# Before Twisted's own: which of the two comes first decides whose exceptions both have.
+import marotte.defer
 import pytest
 
 # Longer than any test should take, shorter than pytest's own patience, so that the loop can tell.
