@@ -5,8 +5,8 @@ import gc
 import inspect
 import logging
 
-# Before Twisted's own: which of the two comes first decides whose exceptions both have.
-import marotte.defer
+# It comes before Twisted's own: whichever does decides whose exceptions both have.
+import marotte.defer  # noqa: F401 - see above
 import pytest
 
 # Longer than any test should take, shorter than pytest's own patience, so that the loop can tell.
