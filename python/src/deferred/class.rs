@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use marotte::deferred::{self, AlreadyCalled, Chain, Entry, Outcome};
 use pyo3::PyTypeInfo;
-use pyo3::exceptions::PyBaseException;
 use pyo3::exceptions::{PyAttributeError, PyDeprecationWarning, PyStopIteration, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -190,47 +189,43 @@ impl Deferred {
         }
     }
 
-    /// One step of `await`: what to raise, or `self` if there is nothing yet.
-    fn step<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
-        let py = slf.py();
-        let result = {
-            let mut inner = slf.get().inner(py);
-            if !inner.chain.called() || inner.chain.paused() != 0 {
-                return Ok(slf.clone());
+    /// The value, if there is one to be had: what `await` returns.
+    #[inline]
+    pub(super) fn ready_value<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
+        let inner = slf.get().inner(slf.py());
+        match inner.chain.outcome() {
+            Some(Ok(value)) if inner.chain.called() && inner.chain.paused() == 0 => {
+                Some(value.bind(slf.py()).clone())
             }
-            match inner.chain.outcome() {
-                Some(Ok(value)) => Ok(value.clone_ref(py)),
-                Some(Err(failure)) => {
-                    let failure = failure.clone_ref(py);
-                    let noted = inner.chain.mark_handled();
-                    Err((failure, noted))
-                }
-                None => return Ok(slf.clone()),
-            }
-        };
-        match result {
-            Ok(value) => Err(stop_iteration(py, value)),
-            Err((failure, noted)) => {
-                if noted {
-                    Self::note_failure(slf, false)?;
-                }
-                failure
-                    .bind(py)
-                    .call_method0(intern!(py, "raiseException"))?;
-                Err(PyTypeError::new_err("raiseException() did not raise"))
-            }
+            _ => None,
         }
     }
-}
 
-/// What ends an iteration with a value.
-pub(super) fn stop_iteration(py: Python<'_>, value: Py<PyAny>) -> PyErr {
-    let bound = value.bind(py);
-    // Python takes anything else as it is, and these two apart.
-    if bound.is_instance_of::<PyTuple>() || bound.is_instance_of::<PyBaseException>() {
-        PyStopIteration::new_err((value,))
-    } else {
-        PyStopIteration::new_err(value)
+    /// One step of `await`: the value by `StopIteration`, a failure by what it raises, or `self` if
+    /// there is nothing yet.
+    pub(super) fn step<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        let py = slf.py();
+        if let Some(value) = Self::ready_value(slf) {
+            // A tuple would be taken apart.
+            return Err(PyStopIteration::new_err((value.unbind(),)));
+        }
+        let (failure, noted) = {
+            let mut inner = slf.get().inner(py);
+            match inner.chain.outcome() {
+                Some(Err(failure)) if inner.chain.called() && inner.chain.paused() == 0 => {
+                    let failure = failure.clone_ref(py);
+                    (failure, inner.chain.mark_handled())
+                }
+                _ => return Ok(slf.clone()),
+            }
+        };
+        if noted {
+            Self::note_failure(slf, false)?;
+        }
+        failure
+            .bind(py)
+            .call_method0(intern!(py, "raiseException"))?;
+        Err(PyTypeError::new_err("raiseException() did not raise"))
     }
 }
 
@@ -362,7 +357,7 @@ impl Deferred {
         _cls: &Bound<'py, PyType>,
         coro: Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        super::driver::from_coroutine(&coro)
+        super::driver::from_coroutine(coro)
     }
 
     fn asFuture<'py>(

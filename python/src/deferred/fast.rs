@@ -18,6 +18,7 @@ use crate::host::PyHost;
 
 use super::callback::{Callback, Canceller};
 use super::class::{Deferred, outcome_of};
+use super::parts::is_exception;
 
 /// Puts the methods into the class.
 pub(crate) fn install(class: &Bound<'_, PyType>) -> PyResult<()> {
@@ -71,10 +72,71 @@ pub(crate) fn install(class: &Bound<'_, PyType>) -> PyResult<()> {
         };
         class.setattr(&*name.to_string_lossy(), descriptor)?;
     }
-    // SAFETY: the class is a type object that nobody else uses yet, and the slot is for a function
-    // like this one. Subclasses do not inherit it.
-    unsafe { (*class.as_type_ptr()).tp_vectorcall = Some(call_class) };
+    // SAFETY: the class is a type object that nobody else uses yet, and the slots are for functions
+    // like these. Subclasses do not inherit the first, and inherit the others.
+    unsafe {
+        let class = class.as_type_ptr();
+        (*class).tp_vectorcall = Some(call_class);
+        (*class).tp_iternext = Some(next);
+        if let Some(methods) = (*class).tp_as_async.as_mut() {
+            methods.am_send = Some(send);
+        }
+    }
     Ok(())
+}
+
+/// A step of `await` without an exception to carry the value: `am_send`, which Python before 3.12
+/// uses.
+unsafe extern "C" fn send(
+    slf: *mut ffi::PyObject,
+    _value: *mut ffi::PyObject,
+    result: *mut *mut ffi::PyObject,
+) -> ffi::PySendResult {
+    // SAFETY: Python calls its slots with the interpreter attached, on objects of this class, and
+    // with a place for the result.
+    unsafe {
+        let py = Python::assume_attached();
+        let deferred = Bound::from_borrowed_ptr(py, slf).cast_into_unchecked::<Deferred>();
+        if let Some(value) = Deferred::ready_value(&deferred) {
+            *result = value.into_ptr();
+            return ffi::PySendResult::PYGEN_RETURN;
+        }
+        *result = get_trampoline_function!(unaryfunc, step)(slf);
+        if (*result).is_null() {
+            ffi::PySendResult::PYGEN_ERROR
+        } else {
+            ffi::PySendResult::PYGEN_NEXT
+        }
+    }
+}
+
+/// A step of `await`: `tp_iternext`.
+unsafe extern "C" fn next(slf: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: as above.
+    unsafe {
+        let py = Python::assume_attached();
+        let deferred = Bound::from_borrowed_ptr(py, slf).cast_into_unchecked::<Deferred>();
+        let Some(value) = Deferred::ready_value(&deferred) else {
+            return get_trampoline_function!(unaryfunc, step)(slf);
+        };
+        // Python takes the value as it is, but for tuples and exceptions.
+        let value = if value.is_instance_of::<PyTuple>() || is_exception(&value) {
+            match PyTuple::new(py, [value]) {
+                Ok(tuple) => tuple.into_any(),
+                Err(_) => return std::ptr::null_mut(),
+            }
+        } else {
+            value
+        };
+        ffi::PyErr_SetObject(ffi::PyExc_StopIteration, value.as_ptr());
+        std::ptr::null_mut()
+    }
+}
+
+unsafe fn step(py: Python<'_>, slf: *mut ffi::PyObject) -> PyResult<*mut ffi::PyObject> {
+    // SAFETY: as above.
+    let deferred = unsafe { Bound::from_borrowed_ptr(py, slf).cast_into_unchecked::<Deferred>() };
+    Deferred::step(&deferred).map(Bound::into_ptr)
 }
 
 /// `Deferred(canceller=None)`.

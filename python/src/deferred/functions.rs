@@ -71,7 +71,7 @@ pub(crate) fn maybe_deferred<'py>(
         Kind::Deferred(_) | Kind::Foreign => Ok(result),
         Kind::Failure => Ok(failed(py, result.unbind())?.into_any()),
         Kind::Value if result.get_type().is(parts(py)?.coroutine.bind(py)) => {
-            driver::from_coroutine(&result)
+            driver::from_coroutine(result)
         }
         Kind::Value => Ok(Deferred::create(py, Chain::fired(Ok(result.unbind())))?.into_any()),
     }

@@ -3,6 +3,7 @@
 mod attributes;
 mod callback;
 mod class;
+mod context;
 mod driver;
 mod fast;
 mod functions;

@@ -3,7 +3,6 @@
 use std::sync::PoisonError;
 use std::sync::RwLock;
 
-use pyo3::exceptions::PyBaseException;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -27,7 +26,6 @@ pub(super) struct Parts {
     pub(super) overflow: Py<PyType>,
     pub(super) underflow: Py<PyType>,
     pub(super) generator_return: Py<PyType>,
-    pub(super) copy_context: Py<PyAny>,
     pub(super) generator: Py<PyType>,
     pub(super) coroutine: Py<PyType>,
 }
@@ -63,7 +61,6 @@ pub(super) fn parts(py: Python<'_>) -> PyResult<&Parts> {
             overflow: kind(errors, "QueueOverflow")?,
             underflow: kind(errors, "QueueUnderflow")?,
             generator_return: kind(errors, "_DefGen_Return")?,
-            copy_context: any("contextvars", "copy_context")?,
             generator: kind("types", "GeneratorType")?,
             coroutine: kind("types", "CoroutineType")?,
         })
@@ -79,11 +76,18 @@ fn is_plain(value: &Bound<'_, PyAny>) -> bool {
     flags & (ffi::Py_TPFLAGS_HEAPTYPE | ffi::Py_TPFLAGS_BASE_EXC_SUBCLASS) == 0
 }
 
+/// True for an exception.
+#[inline]
+pub(super) fn is_exception(value: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: a live object has a live type.
+    let flags = unsafe { ffi::PyType_GetFlags(ffi::Py_TYPE(value.as_ptr())) };
+    flags & ffi::Py_TPFLAGS_BASE_EXC_SUBCLASS != 0
+}
+
 /// True for an instance of `Failure`.
 pub(super) fn is_failure(value: &Bound<'_, PyAny>) -> bool {
     // Failures are exceptions, and few results are: this is all that most are asked.
-    !is_plain(value)
-        && value.is_instance_of::<PyBaseException>()
+    is_exception(value)
         && parts(value.py())
             .and_then(|parts| value.is_instance(parts.failure.bind(value.py())))
             .unwrap_or(false)
