@@ -20,8 +20,19 @@ impl Drop for Level {
     }
 }
 
-/// Drops `item`, whose own drop may come here again, to any depth, without deep recursion.
-pub(crate) fn drop_flat<T: 'static>(item: T) {
+/// Drops `item`, whose own drop may come here again, to any depth, without deep recursion. For what
+/// holds Deferreds or promises, which may hold more of them.
+///
+/// ```
+/// struct Link(Option<Box<Link>>);
+/// impl Drop for Link {
+///     fn drop(&mut self) {
+///         marotte::deferred::drop_flat(self.0.take());
+///     }
+/// }
+/// drop((0..1_000_000).fold(Link(None), |rest, _| Link(Some(Box::new(rest)))));
+/// ```
+pub fn drop_flat<T: 'static>(item: T) {
     // When a thread ends its locals are gone before the last promises may be.
     let Ok(depth) = DEPTH.try_with(Cell::get) else {
         return drop(item);

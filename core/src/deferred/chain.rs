@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::flat::drop_flat;
 
-use super::host::{AlreadyCalled, Host, Outcome};
+use super::host::{AlreadyCalled, Firing, Host, Outcome};
 
 /// The ladder of one Deferred.
 ///
@@ -67,6 +67,8 @@ pub(super) enum Step<H: Host> {
     Call(H::Callback, Outcome<H>),
     /// Call one of these, and drop the other.
     Choose(Box<(H::Callback, H::Callback)>, Outcome<H>),
+    /// Fire another Deferred, then go on with the result.
+    Fire(Box<Firing<H>>),
     /// Hand the outcome to the Deferred that waits for it.
     Feed {
         outer: H::Link,
@@ -400,8 +402,12 @@ impl<H: Host> Chain<H> {
 impl<H: Host> Drop for Chain<H> {
     /// Deferreds hold one another, in chains deeper than any stack.
     fn drop(&mut self) {
-        let waits = matches!(self.state, State::Waiting(_));
-        if waits || self.has_entries() {
+        let deep = match &self.state {
+            State::Empty => false,
+            State::Settled(outcome) => !H::is_shallow(outcome),
+            State::Waiting(_) => true,
+        };
+        if deep || self.has_entries() {
             let state = std::mem::replace(&mut self.state, State::Empty);
             drop_flat((self.first.take(), std::mem::take(&mut self.rest), state));
         }

@@ -125,6 +125,11 @@ impl<F> Race<F> {
         }
     }
 
+    /// The failures so far, for a collector to visit.
+    pub fn failures(&self) -> impl Iterator<Item = &F> {
+        self.failures.iter().flatten()
+    }
+
     /// One has a value: true if it is the first.
     pub fn succeeded(&mut self) -> bool {
         !std::mem::replace(&mut self.won, true)

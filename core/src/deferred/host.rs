@@ -81,6 +81,13 @@ pub trait Host: Sized + 'static {
     fn handed_on(cx: Self::Cx<'_>, from: &Self::Link, to: &Self::Link) {
         let _ = (cx, from, to);
     }
+    /// The failure of firing a Deferred for the second time.
+    fn already_called(cx: Self::Cx<'_>, link: &Self::Link) -> Self::Failure;
+    /// True if dropping this drops no other Deferred, as far as one can see at a glance.
+    fn is_shallow(outcome: &Outcome<Self>) -> bool {
+        let _ = outcome;
+        false
+    }
     /// Told when a chain has come to its end with a failure (`rests`), and when that failure has
     /// been taken further after all. For hosts whose destructors cannot ask
     /// [`Chain::unhandled`].
@@ -98,6 +105,20 @@ pub enum Returned<H: Host> {
     Outcome(Outcome<H>),
     /// Another Deferred, to wait for.
     Deferred(H::Link),
+    /// A result, for the next rung; but first another Deferred is to be fired, and run to its end.
+    /// It comes to the same as [`fire`](super::fire) within the callback, but takes no stack,
+    /// however many fire one another so.
+    Fire(Box<Firing<H>>),
+}
+
+/// See [`Returned::Fire`].
+pub struct Firing<H: Host> {
+    /// What the callback returns.
+    pub result: Outcome<H>,
+    /// The Deferred to fire.
+    pub other: H::Link,
+    /// What to fire it with.
+    pub outcome: Outcome<H>,
 }
 
 /// A Deferred fires once; this is the outcome that came too late.

@@ -40,10 +40,11 @@ mod run;
 mod semaphore;
 mod timeout;
 
+pub use crate::flat::drop_flat;
 pub use cancel::cancel;
 pub use chain::{Chain, Entry};
 pub use gather::{Gather, Race, Rule, Verdict};
-pub use host::{AlreadyCalled, Host, Outcome, Returned};
+pub use host::{AlreadyCalled, Firing, Host, Outcome, Returned};
 pub use queue::{Overflow, Put, Queue, Taken, Underflow};
 pub use run::{add, fire, pause, unpause};
 pub use semaphore::{NotHeld, Semaphore};

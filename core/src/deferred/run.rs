@@ -1,7 +1,7 @@
 //! The one loop that runs ladders.
 
 use super::chain::{Chain, Entry, Note, Step};
-use super::host::{AlreadyCalled, Host, Outcome, Returned};
+use super::host::{AlreadyCalled, Firing, Host, Outcome, Returned};
 
 /// Adds a rung, and runs it at once if the Deferred has fired and nothing holds it.
 #[inline(always)]
@@ -50,32 +50,42 @@ pub fn unpause<H: Host>(cx: H::Cx<'_>, link: &H::Link) {
     run::<H>(cx, link, step);
 }
 
-/// Runs a chain from `step` on, and the chains that wait for it: each to its end before the one
-/// that fed it goes on.
+/// A Deferred that is run because of the one below it.
+struct Frame<H: Host> {
+    link: H::Link,
+    /// What the one below goes on with, if it is in the middle of a rung.
+    then: Option<Outcome<H>>,
+}
+
+/// Runs a chain from `step` on, and the chains that wait for it or are fired by it: each to its end
+/// before the one below goes on.
 fn run<H: Host>(cx: H::Cx<'_>, link: &H::Link, mut step: Step<H>) {
     // Those above `link` on what would be the stack, were this recursive.
-    let mut outers: Vec<H::Link> = Vec::new();
+    let mut above: Vec<Frame<H>> = Vec::new();
     loop {
+        let current = above.last().map_or(link, |frame| &frame.link);
         step = match step {
-            // If an outer one is paused, those below it stay as they are, as in Twisted: whatever
-            // moves them next makes them go on.
-            Step::Stop => return,
+            Step::Stop => {
+                // If one that was fed is paused, those below it stay as they are, as in Twisted:
+                // whatever moves them next makes them go on.
+                let below = std::iter::from_fn(|| above.pop()).find_map(|frame| frame.then);
+                let Some(result) = below else { return };
+                returned::<H>(cx, top(&above, link), result)
+            }
             Step::Rest(note) => {
-                tell::<H>(cx, outers.last().unwrap_or(link), note);
-                if outers.pop().is_none() {
-                    return;
+                tell::<H>(cx, current, note);
+                let Some(done) = above.pop() else { return };
+                let below = top(&above, link);
+                match done.then {
+                    Some(result) => returned::<H>(cx, below, result),
+                    None => H::with(cx, below, |chain| chain.proceed(cx)),
                 }
-                let current = outers.last().unwrap_or(link);
-                H::with(cx, current, |chain| chain.proceed(cx))
             }
             Step::Skip(entry) => {
                 drop(entry);
-                let current = outers.last().unwrap_or(link);
                 H::with(cx, current, |chain| chain.proceed(cx))
             }
-            Step::Call(callback, outcome) => {
-                calls::<H>(cx, outers.last().unwrap_or(link), callback, outcome)
-            }
+            Step::Call(callback, outcome) => calls::<H>(cx, current, callback, outcome),
             Step::Choose(pair, outcome) => {
                 let (callback, errback) = *pair;
                 let (chosen, other) = match outcome {
@@ -83,23 +93,63 @@ fn run<H: Host>(cx: H::Cx<'_>, link: &H::Link, mut step: Step<H>) {
                     Err(_) => (errback, callback),
                 };
                 drop(other);
-                calls::<H>(cx, outers.last().unwrap_or(link), chosen, outcome)
+                calls::<H>(cx, current, chosen, outcome)
+            }
+            Step::Fire(firing) => {
+                let Firing {
+                    result,
+                    other,
+                    outcome,
+                } = *firing;
+                match H::with(cx, &other, |chain| chain.fire(cx, outcome)) {
+                    Ok((canceller, step)) => {
+                        drop(canceller);
+                        above.push(Frame {
+                            link: other,
+                            then: Some(result),
+                        });
+                        step
+                    }
+                    Err(late) => {
+                        drop(late);
+                        let swallowed = H::with(cx, &other, Chain::swallow);
+                        let result = if swallowed {
+                            result
+                        } else {
+                            Err(H::already_called(cx, &other))
+                        };
+                        returned::<H>(cx, current, result)
+                    }
+                }
             }
             Step::Feed {
                 outer,
                 outcome,
                 note,
             } => {
-                let from = outers.last().unwrap_or(link);
-                tell::<H>(cx, from, note);
-                H::handed_on(cx, from, &outer);
+                tell::<H>(cx, current, note);
+                H::handed_on(cx, current, &outer);
                 let (garbage, step) = H::with(cx, &outer, |chain| chain.fed(cx, outcome));
                 drop(garbage);
-                outers.push(outer);
+                above.push(Frame {
+                    link: outer,
+                    then: None,
+                });
                 step
             }
         }
     }
+}
+
+fn top<'a, H: Host>(above: &'a [Frame<H>], link: &'a H::Link) -> &'a H::Link {
+    above.last().map_or(link, |frame| &frame.link)
+}
+
+/// What a rung of `current` returned is its result now; says what is next.
+fn returned<H: Host>(cx: H::Cx<'_>, current: &H::Link, result: Outcome<H>) -> Step<H> {
+    let (garbage, step) = H::with(cx, current, |chain| chain.returned(cx, result));
+    drop(garbage);
+    step
 }
 
 /// Calls one rung after the other, as long as that is all there is to do.
@@ -116,6 +166,7 @@ fn calls<H: Host>(
                 Ok(result) => result,
                 Err(step) => return step,
             },
+            Returned::Fire(firing) => return Step::Fire(firing),
         };
         let (garbage, step) = H::with(cx, current, |chain| chain.returned(cx, result));
         drop(garbage);

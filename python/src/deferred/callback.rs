@@ -109,25 +109,27 @@ pub(super) fn call(
         Callback::Call { function, extra } => {
             call_python(link.bind(py), function.bind(py), extra, either(outcome))
         }
-        Callback::Resume(driver) => Driver::resume(driver.bind(py), outcome).map(|()| unit(py)),
+        Callback::Resume(driver) => match Driver::resume(driver.bind(py), outcome) {
+            Ok(Some((status, outcome))) => {
+                Deferred::fire_next(status.bind(py), outcome, Ok(py.None()))
+            }
+            Ok(None) => Ok(unit(py)),
+            Err(error) => Err(error),
+        },
         Callback::CancelAwaited(driver) => {
             drop(outcome);
             Driver::cancel_awaited(driver.bind(py)).map(Returned::Deferred)
         }
-        Callback::Arrive(list, index) => {
-            DeferredList::arrived(list.bind(py), index, outcome).map(Returned::Outcome)
-        }
-        Callback::Race(race, index) => race.get().arrived(py, index, outcome).map(|()| unit(py)),
+        Callback::Arrive(list, index) => DeferredList::arrived(list.bind(py), index, outcome),
+        Callback::Race(race, index) => race.get().arrived(py, index, outcome),
         Callback::RunHolding(run) => {
             drop(outcome);
             let (shared, function, extra) = *run;
             let args = extra.args.bind(py);
             let kwargs = extra.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
-            shared
-                .run_holding(function.bind(py), args, kwargs)
-                .map(|deferred| Returned::Deferred(deferred.unbind()))
+            shared.run_holding(function.bind(py), args, kwargs)
         }
-        Callback::Release(shared) => shared.release(py).map(|()| Returned::Outcome(outcome)),
+        Callback::Release(shared) => shared.release(py, outcome),
         Callback::Translate(alarm) => alarm
             .get()
             .translate(py, either(outcome))
@@ -151,11 +153,15 @@ fn unit(py: Python<'_>) -> Returned<PyHost> {
 /// An exception as what a rung returns.
 fn failed(link: &Bound<'_, Deferred>, error: PyErr) -> Returned<PyHost> {
     let py = link.py();
-    let failure = failure_of(py, error, Deferred::debugs(link))
+    Returned::Outcome(Err(failure(py, error, Deferred::debugs(link))))
+}
+
+/// An exception as a Failure.
+pub(super) fn failure(py: Python<'_>, error: PyErr, capture_vars: bool) -> Py<PyAny> {
+    failure_of(py, error, capture_vars)
         // A Failure that cannot be made is a failure too, and so is what was raised then.
         .or_else(|error| failure_of(py, error, false))
-        .unwrap_or_else(|error| error.into_value(py).into_any());
-    Returned::Outcome(Err(failure))
+        .unwrap_or_else(|error| error.into_value(py).into_any())
 }
 
 #[inline]
@@ -193,6 +199,31 @@ fn warn_of_itself(function: &Bound<'_, PyAny>) -> PyResult<()> {
         .map(drop)
 }
 
+/// A Deferred that does nothing of its own when it is given a callback: one of ours that is not of a
+/// subclass written in Python.
+pub(super) fn native<'a, 'py>(object: &'a Bound<'py, PyAny>) -> Option<&'a Bound<'py, Deferred>> {
+    if let Ok(deferred) = object.cast_exact::<Deferred>() {
+        return Some(deferred);
+    }
+    object
+        .cast_exact::<DeferredList>()
+        .ok()
+        .map(|list| list.as_super())
+}
+
+/// What a callback came to, where it was called by Python: fires what is to be fired, and returns
+/// the result.
+pub(super) fn run_now(py: Python<'_>, returned: Returned<PyHost>) -> PyResult<Py<PyAny>> {
+    match returned {
+        Returned::Outcome(result) => Ok(either(result)),
+        Returned::Deferred(deferred) => Ok(deferred.into_any()),
+        Returned::Fire(firing) => {
+            Deferred::fire(firing.other.bind(py), firing.outcome)?;
+            Ok(either(firing.result))
+        }
+    }
+}
+
 /// What a callback returned.
 #[inline]
 pub(super) fn returned(result: &Bound<'_, PyAny>) -> Returned<PyHost> {
@@ -208,9 +239,7 @@ pub(super) fn returned(result: &Bound<'_, PyAny>) -> Returned<PyHost> {
 }
 
 fn failed_to_bridge(py: Python<'_>, error: PyErr) -> Returned<PyHost> {
-    Returned::Outcome(Err(
-        failure_of(py, error, false).unwrap_or_else(|error| error.into_value(py).into_any())
-    ))
+    Returned::Outcome(Err(failure(py, error, false)))
 }
 
 /// One of ours that has the result of another library's Deferred.
@@ -291,7 +320,7 @@ impl Canceller {
 }
 
 /// Any mapping as a dictionary.
-fn keywords<'py>(mapping: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+pub(super) fn keywords<'py>(mapping: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
     let kwargs = PyDict::new(mapping.py());
     kwargs.update(mapping.cast()?)?;
     Ok(kwargs)

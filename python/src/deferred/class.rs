@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-use marotte::deferred::{self, AlreadyCalled, Chain, Entry, Outcome};
+use marotte::deferred::{self, AlreadyCalled, Chain, Entry, Firing, Outcome, Returned};
 use pyo3::PyTypeInfo;
 use pyo3::exceptions::{PyAttributeError, PyDeprecationWarning, PyStopIteration, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -15,9 +15,10 @@ use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 use crate::host::PyHost;
 
 use super::attributes;
-use super::callback::{Callback, Canceller, Continuation};
+use super::callback::{Callback, Canceller, Continuation, keywords};
 use super::guard::{Guard, Guarded};
-use super::parts::{is_failure, parts};
+use super::parts::{Kind, is_failure, kind_of, parts};
+use super::pickling;
 
 /// A result that is not here yet.
 #[pyclass(subclass, frozen, weakref, module = "marotte.defer")]
@@ -124,18 +125,39 @@ impl Deferred {
     /// Fires it without asking whether a subclass does that in another way.
     pub(super) fn fire(slf: &Bound<'_, Self>, outcome: Outcome<PyHost>) -> PyResult<()> {
         let py = slf.py();
-        let debugs = Self::debugs(slf);
-        if debugs && !slf.get().inner(py).chain.called() {
-            Self::note_stack(slf, intern!(py, "invoker"))?;
-        }
+        Self::note_invoker(slf)?;
         deferred::fire::<PyHost>(py, slf.as_unbound(), outcome).map_err(|AlreadyCalled(outcome)| {
             drop(outcome);
-            Self::already_called(slf, debugs).unwrap_or_else(|error| error)
+            Self::already_called(slf).unwrap_or_else(|error| error)
         })
     }
 
-    fn already_called(slf: &Bound<'_, Self>, debugs: bool) -> PyResult<PyErr> {
+    fn note_invoker(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
+        if Self::debugs(slf) && !slf.get().inner(py).chain.called() {
+            Self::note_stack(slf, intern!(py, "invoker"))?;
+        }
+        Ok(())
+    }
+
+    /// For callbacks whose end is to fire another Deferred: what they return then.
+    pub(super) fn fire_next(
+        slf: &Bound<'_, Self>,
+        outcome: Outcome<PyHost>,
+        result: Outcome<PyHost>,
+    ) -> PyResult<Returned<PyHost>> {
+        Self::note_invoker(slf)?;
+        Ok(Returned::Fire(Box::new(Firing {
+            result,
+            other: slf.clone().unbind(),
+            outcome,
+        })))
+    }
+
+    /// The error of firing it for the second time.
+    pub(super) fn already_called(slf: &Bound<'_, Self>) -> PyResult<PyErr> {
+        let py = slf.py();
+        let debugs = Self::debugs(slf);
         let class = parts(py)?.already_called.bind(py);
         let error = if debugs {
             let text = Self::info(slf)?.call_method0(intern!(py, "_getDebugTracebacks"))?;
@@ -232,9 +254,9 @@ impl Deferred {
 /// ``None`` may stand for no arguments.
 fn extra<'a, 'py>(
     args: Option<&'a Bound<'py, PyAny>>,
-    kwargs: Option<&'a Bound<'py, PyDict>>,
+    kwargs: Option<&'a Bound<'py, PyAny>>,
     py: Python<'py>,
-) -> PyResult<(Bound<'py, PyTuple>, Option<&'a Bound<'py, PyDict>>)> {
+) -> PyResult<(Bound<'py, PyTuple>, Option<Bound<'py, PyDict>>)> {
     let args = match args {
         None => PyTuple::empty(py),
         Some(args) => match args.cast::<PyTuple>() {
@@ -242,7 +264,7 @@ fn extra<'a, 'py>(
             Err(_) => PyTuple::new(py, args.try_iter()?.collect::<PyResult<Vec<_>>>()?)?,
         },
     };
-    Ok((args, kwargs))
+    Ok((args, kwargs.map(keywords).transpose()?))
 }
 
 #[pymethods]
@@ -281,18 +303,21 @@ impl Deferred {
         callback: Bound<'py, PyAny>,
         errback: Option<Bound<'py, PyAny>>,
         callbackArgs: Option<Bound<'py, PyAny>>,
-        callbackKeywords: Option<Bound<'py, PyDict>>,
+        callbackKeywords: Option<Bound<'py, PyAny>>,
         errbackArgs: Option<Bound<'py, PyAny>>,
-        errbackKeywords: Option<Bound<'py, PyDict>>,
+        errbackKeywords: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, Self>> {
         let py = slf.py();
         let (args, kwargs) = extra(callbackArgs.as_ref(), callbackKeywords.as_ref(), py)?;
-        let callback = Callback::new(callback, &args, kwargs);
+        let callback = Callback::new(callback, &args, kwargs.as_ref());
         let entry = match errback {
             None => Entry::Callback(callback),
             Some(errback) => {
                 let (args, kwargs) = extra(errbackArgs.as_ref(), errbackKeywords.as_ref(), py)?;
-                Entry::Pair(Box::new((callback, Callback::new(errback, &args, kwargs))))
+                Entry::Pair(Box::new((
+                    callback,
+                    Callback::new(errback, &args, kwargs.as_ref()),
+                )))
             }
         };
         deferred::add::<PyHost>(py, slf.as_unbound(), entry);
@@ -323,6 +348,20 @@ impl Deferred {
     }
 
     fn cancel(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        let result = {
+            let inner = slf.get().inner(py);
+            match inner.chain.outcome() {
+                Some(Ok(result)) if inner.chain.called() => Some(result.bind(py).clone()),
+                _ => None,
+            }
+        };
+        // It may have been fired with a Deferred, which it does not wait for.
+        if let Some(result) = result
+            && matches!(kind_of(&result), Kind::Deferred(_) | Kind::Foreign)
+        {
+            return result.call_method0(intern!(py, "cancel")).map(drop);
+        }
         deferred::cancel::<PyHost>(slf.py(), slf.as_unbound())
     }
 
@@ -528,6 +567,14 @@ impl Deferred {
 
     fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<()> {
         attributes::delete(slf, name)
+    }
+
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        pickling::reduce(slf)
+    }
+
+    fn __setstate__(slf: &Bound<'_, Self>, state: &Bound<'_, PyDict>) -> PyResult<()> {
+        pickling::restore(slf, state)
     }
 
     // The visitor runs while the world stands still; a locked one is left for the next time.

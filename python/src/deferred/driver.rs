@@ -12,12 +12,12 @@ use pyo3::types::{PyInt, PyString};
 
 use crate::host::PyHost;
 
-use super::callback::{Callback, Canceller};
+use super::callback::{Callback, Canceller, failure, native};
 use super::class::{Deferred, debugs_all, outcome_of};
 use super::context;
 use super::functions::succeed;
 use super::guard::Guarded;
-use super::parts::{Kind, failure_of, kind_of, parts};
+use super::parts::{Kind, kind_of, parts};
 
 /// Goes through a generator or coroutine, from one Deferred that it waits for to the next.
 ///
@@ -55,6 +55,9 @@ enum Progress<'py> {
     Waits(Bound<'py, PyAny>),
 }
 
+/// The status, and what it is to be fired with.
+type Done = (Py<Deferred>, Outcome<PyHost>);
+
 enum Phase {
     /// Busy; a result that comes now is kept for the next step.
     Stepping,
@@ -73,7 +76,7 @@ impl Driver {
             Progress::Returned(value) => return succeed(value),
             Progress::Raised(error) => {
                 let status = Deferred::create(py, Chain::new(None))?;
-                Deferred::fire(&status, Err(failure_of(py, error, debugs_all())?))?;
+                Deferred::fire(&status, Err(failure(py, error, debugs_all())))?;
                 return Ok(status);
             }
         };
@@ -92,23 +95,25 @@ impl Driver {
         let canceller = Canceller::Driver(driver.clone().unbind());
         let status = Deferred::create(py, Chain::new(Some(canceller)))?;
         driver.get().state.lock(py).status = Some(status.clone().unbind());
-        Self::go(&driver, Progress::Waits(waits_for))?;
+        if let Some((status, outcome)) = Self::go(&driver, Progress::Waits(waits_for))? {
+            Deferred::fire(status.bind(py), outcome)?;
+        }
         Ok(status)
     }
 
-    /// Goes on until it has to wait again or is done; the status is fired then.
-    fn go<'py>(slf: &Bound<'py, Self>, mut progress: Progress<'py>) -> PyResult<()> {
+    /// Goes on until it has to wait again or is done; the status is to be fired then.
+    fn go<'py>(slf: &Bound<'py, Self>, mut progress: Progress<'py>) -> PyResult<Option<Done>> {
         let py = slf.py();
         loop {
             let waits_for = match progress {
                 Progress::Waits(object) => Self::wait_for(slf, object),
-                Progress::Returned(value) => return Self::finish(slf, outcome_of(&value)),
+                Progress::Returned(value) => return Ok(Self::finish(slf, outcome_of(&value))),
                 Progress::Raised(error) => Err(error),
             };
             let waits_for = match waits_for {
                 Ok(waits_for) => waits_for,
                 Err(error) => {
-                    return Self::finish(slf, Err(failure_of(py, error, debugs_all())?));
+                    return Ok(Self::finish(slf, Err(failure(py, error, debugs_all()))));
                 }
             };
             let outcome = {
@@ -117,7 +122,7 @@ impl Driver {
                     Phase::Ready(outcome) => outcome,
                     Phase::Stepping | Phase::Waiting => {
                         state.waiting_on = Some(waits_for.unbind());
-                        return Ok(());
+                        return Ok(None);
                     }
                 }
             };
@@ -150,7 +155,7 @@ impl Driver {
             Kind::Value => Self::start(object)?.into_any(),
             Kind::Deferred(_) | Kind::Foreign | Kind::Failure => object,
         };
-        if let Ok(deferred) = object.cast_exact::<Deferred>() {
+        if let Some(deferred) = native(&object) {
             let resume = Entry::Both(Callback::Resume(slf.clone().unbind()));
             deferred::add::<PyHost>(py, deferred.as_unbound(), resume);
         } else {
@@ -160,7 +165,7 @@ impl Driver {
         Ok(object)
     }
 
-    fn finish(slf: &Bound<'_, Self>, outcome: Outcome<PyHost>) -> PyResult<()> {
+    fn finish(slf: &Bound<'_, Self>, outcome: Outcome<PyHost>) -> Option<Done> {
         let py = slf.py();
         let (status, body) = {
             let mut state = slf.get().state.lock(py);
@@ -169,19 +174,19 @@ impl Driver {
         };
         // What it holds goes before anybody is told that it is done.
         drop(body);
-        match status {
-            Some(status) => Deferred::fire(status.bind(py), outcome),
-            None => Ok(()),
-        }
+        Some((status?, outcome))
     }
 
     /// What it waited for has a result.
-    pub(super) fn resume(slf: &Bound<'_, Self>, outcome: Outcome<PyHost>) -> PyResult<()> {
+    pub(super) fn resume(
+        slf: &Bound<'_, Self>,
+        outcome: Outcome<PyHost>,
+    ) -> PyResult<Option<Done>> {
         let waited_on = {
             let mut state = slf.get().state.lock(slf.py());
             if !matches!(state.phase, Phase::Waiting) {
                 state.phase = Phase::Ready(outcome);
-                return Ok(());
+                return Ok(None);
             }
             state.waiting_on.take()
         };
@@ -377,7 +382,10 @@ pub(crate) fn ensure_deferred<'py>(coro: Bound<'py, PyAny>) -> PyResult<Bound<'p
 impl Driver {
     /// What it waited for has a result: for Deferreds of other classes, to which it is added.
     fn __call__(slf: &Bound<'_, Self>, result: &Bound<'_, PyAny>) -> PyResult<()> {
-        Self::resume(slf, outcome_of(result))
+        match Self::resume(slf, outcome_of(result))? {
+            Some((status, outcome)) => Deferred::fire(status.bind(slf.py()), outcome),
+            None => Ok(()),
+        }
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

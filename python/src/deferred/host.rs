@@ -11,7 +11,7 @@ use crate::host::PyHost;
 use super::callback::{self, Callback};
 use super::class::Deferred;
 use super::list::DeferredList;
-use super::parts::parts;
+use super::parts::{is_plain, parts};
 
 impl deferred::Host for PyHost {
     type Cx<'a> = Python<'a>;
@@ -106,6 +106,16 @@ impl deferred::Host for PyHost {
             link.call_method0(intern!(py, "cancel"))?;
         }
         Ok(true)
+    }
+
+    fn already_called(py: Python<'_>, link: &Py<Deferred>) -> Py<PyAny> {
+        let link = link.bind(py);
+        let error = Deferred::already_called(link).unwrap_or_else(|error| error);
+        callback::failure(py, error, Deferred::debugs(link))
+    }
+
+    fn is_shallow(outcome: &Outcome<Self>) -> bool {
+        matches!(outcome, Ok(value) if is_plain(value))
     }
 
     fn failure_rests(py: Python<'_>, link: &Py<Deferred>, rests: bool) {

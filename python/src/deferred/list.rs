@@ -4,7 +4,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use marotte::deferred::{self, Chain, Entry, Gather, Outcome, Rule, Verdict};
+use marotte::deferred::{self, Chain, Entry, Gather, Outcome, Returned, Rule, Verdict};
 use pyo3::PyTypeInfo;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -13,7 +13,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::host::PyHost;
 
-use super::callback::Callback;
+use super::callback::{Callback, native, run_now};
 use super::class::{Deferred, outcome_of};
 use super::parts::{failure_of, parts};
 
@@ -27,10 +27,19 @@ struct State {
     gather: Gather<PyHost>,
     rule: Rule,
     inputs: Vec<Py<PyAny>>,
-    /// What it fired with.
-    fired: Option<Py<PyList>>,
+    /// `resultList`, once somebody has asked for it.
+    list: Option<Py<PyList>>,
     /// The results are the values alone.
     values_only: bool,
+}
+
+impl Drop for State {
+    /// Its inputs may be lists again, to any depth.
+    fn drop(&mut self) {
+        if !self.inputs.is_empty() {
+            deferred::drop_flat(std::mem::take(&mut self.inputs));
+        }
+    }
 }
 
 impl DeferredList {
@@ -40,7 +49,7 @@ impl DeferredList {
                 gather: Gather::new(0, Rule::default()),
                 rule: Rule::default(),
                 inputs: Vec::new(),
-                fired: None,
+                list: None,
                 values_only: false,
             }),
         }
@@ -70,7 +79,7 @@ impl DeferredList {
             Self::fire(slf, Ok(Self::all(slf)?.into_any().unbind()))?;
         }
         for (index, input) in inputs.into_iter().enumerate() {
-            if let Ok(deferred) = input.cast_exact::<Deferred>() {
+            if let Some(deferred) = native(&input) {
                 let arrive = Callback::Arrive(slf.clone().unbind(), index);
                 deferred::add::<PyHost>(py, deferred.as_unbound(), Entry::Both(arrive));
             } else {
@@ -86,15 +95,27 @@ impl DeferredList {
         slf: &Bound<'_, Self>,
         index: usize,
         outcome: Outcome<PyHost>,
-    ) -> PyResult<Outcome<PyHost>> {
+    ) -> PyResult<Returned<PyHost>> {
         let py = slf.py();
-        let (verdict, passes) = slf.get().state().gather.arrive(py, index, outcome);
+        let (verdict, passes, list) = {
+            let mut state = slf.get().state();
+            let (verdict, passes) = state.gather.arrive(py, index, outcome);
+            (
+                verdict,
+                passes,
+                state.list.as_ref().map(|list| list.clone_ref(py)),
+            )
+        };
+        if let Some(list) = list {
+            // Somebody looks at the list while it fills.
+            list.bind(py).set_item(index, Self::item(slf, index))?;
+        }
         // Somebody may have fired it by hand.
         if matches!(verdict, Verdict::Wait) || slf.as_super().get().called(py) {
-            return Ok(passes);
+            return Ok(Returned::Outcome(passes));
         }
         let result = match verdict {
-            Verdict::Wait => return Ok(passes),
+            Verdict::Wait => return Ok(Returned::Outcome(passes)),
             Verdict::Value(index, value) => {
                 Ok((value, index).into_pyobject(py)?.into_any().unbind())
             }
@@ -105,8 +126,20 @@ impl DeferredList {
             }
             Verdict::All => Ok(Self::all(slf)?.into_any().unbind()),
         };
+        if slf.get_type().is(Self::type_object(py)) {
+            return Deferred::fire_next(slf.as_super(), result, passes);
+        }
         Self::fire(slf, result)?;
-        Ok(passes)
+        Ok(Returned::Outcome(passes))
+    }
+
+    fn item(slf: &Bound<'_, Self>, index: usize) -> Option<(bool, Py<PyAny>)> {
+        let py = slf.py();
+        let state = slf.get().state();
+        match state.gather.results().get(index)?.as_ref()? {
+            Ok(value) => Some((true, value.clone_ref(py))),
+            Err(failure) => Some((false, failure.clone_ref(py))),
+        }
     }
 
     fn fire(slf: &Bound<'_, Self>, outcome: Outcome<PyHost>) -> PyResult<()> {
@@ -124,20 +157,31 @@ impl DeferredList {
     /// The list of results to fire with.
     fn all<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
         let py = slf.py();
-        let values_only = slf.get().state().values_only;
-        let list = if values_only {
+        let values: Vec<Py<PyAny>> = {
             let state = slf.get().state();
-            let values = state.gather.results().iter().map(|result| match result {
-                Some(Ok(result) | Err(result)) => result.clone_ref(py),
-                None => py.None(),
-            });
-            PyList::new(py, values)?
-        } else {
-            Self::snapshot(slf)?
+            if !state.values_only {
+                drop(state);
+                return Self::list(slf);
+            }
+            let results = state.gather.results().iter();
+            results
+                .map(|result| match result {
+                    Some(Ok(result) | Err(result)) => result.clone_ref(py),
+                    None => py.None(),
+                })
+                .collect()
         };
-        if !values_only {
-            slf.get().state().fired = Some(list.clone().unbind());
+        PyList::new(py, values)
+    }
+
+    /// The one list of results: made when somebody looks, and kept up to date from then on.
+    fn list<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
+        let py = slf.py();
+        if let Some(list) = &slf.get().state().list {
+            return Ok(list.bind(py).clone());
         }
+        let list = Self::snapshot(slf)?;
+        slf.get().state().list = Some(list.clone().unbind());
         Ok(list)
     }
 
@@ -241,10 +285,7 @@ impl DeferredList {
 
     #[getter]
     fn resultList<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
-        if let Some(list) = &slf.get().state().fired {
-            return Ok(list.bind(slf.py()).clone());
-        }
-        Self::snapshot(slf)
+        Self::list(slf)
     }
 
     #[getter]
@@ -264,7 +305,7 @@ impl DeferredList {
         let Ok(state) = self.state.try_lock() else {
             return Ok(());
         };
-        visit.call(&state.fired)?;
+        visit.call(&state.list)?;
         for input in &state.inputs {
             visit.call(input)?;
         }
@@ -291,8 +332,10 @@ struct Arrive(Py<DeferredList>, usize);
 impl Arrive {
     fn __call__(&self, result: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         let list = self.0.bind(result.py());
-        let (Ok(passes) | Err(passes)) = DeferredList::arrived(list, self.1, outcome_of(result))?;
-        Ok(passes)
+        run_now(
+            result.py(),
+            DeferredList::arrived(list, self.1, outcome_of(result))?,
+        )
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

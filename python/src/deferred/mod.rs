@@ -11,6 +11,7 @@ mod guard;
 mod host;
 mod list;
 mod parts;
+mod pickling;
 mod racing;
 mod share;
 mod timeout;

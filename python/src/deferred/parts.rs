@@ -70,7 +70,7 @@ pub(super) fn parts(py: Python<'_>) -> PyResult<&Parts> {
 /// True if the class is one of Python's own and not an exception: such an object is neither a
 /// Failure nor a Deferred.
 #[inline]
-fn is_plain(value: &Bound<'_, PyAny>) -> bool {
+pub(super) fn is_plain<T>(value: &Py<T>) -> bool {
     // SAFETY: a live object has a live type.
     let flags = unsafe { ffi::PyType_GetFlags(ffi::Py_TYPE(value.as_ptr())) };
     flags & (ffi::Py_TPFLAGS_HEAPTYPE | ffi::Py_TPFLAGS_BASE_EXC_SUBCLASS) == 0
@@ -144,7 +144,7 @@ pub(super) enum Kind<'a, 'py> {
 /// Tells what a result is.
 #[inline]
 pub(super) fn kind_of<'a, 'py>(value: &'a Bound<'py, PyAny>) -> Kind<'a, 'py> {
-    if is_plain(value) {
+    if is_plain(value.as_unbound()) {
         return Kind::Value;
     }
     kind_of_object(value)

@@ -2,14 +2,14 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use marotte::deferred::{self, Chain, Entry, Outcome};
+use marotte::deferred::{self, Chain, Entry, Outcome, Returned};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::host::PyHost;
 
-use super::callback::{Callback, Canceller};
+use super::callback::{Callback, Canceller, native, run_now};
 use super::class::{Deferred, outcome_of};
 use super::parts::parts;
 
@@ -36,11 +36,12 @@ impl Race {
         py: Python<'_>,
         index: usize,
         outcome: Outcome<PyHost>,
-    ) -> PyResult<()> {
+    ) -> PyResult<Returned<PyHost>> {
+        let unit = || Ok(py.None());
         let result = match outcome {
             Ok(value) => {
                 if !self.race().succeeded() {
-                    return Ok(());
+                    return Ok(Returned::Outcome(unit()));
                 }
                 for (other, input) in self.inputs.iter().enumerate() {
                     if other != index {
@@ -52,7 +53,7 @@ impl Race {
             Err(failure) => {
                 let all = self.race().failed(index, failure);
                 let Some(failures) = all else {
-                    return Ok(());
+                    return Ok(Returned::Outcome(unit()));
                 };
                 let parts = parts(py)?;
                 let group = parts.failure_group.bind(py).call1((failures,))?;
@@ -60,8 +61,8 @@ impl Race {
             }
         };
         match self.result(py) {
-            Some(deferred) => Deferred::fire(deferred.bind(py), result),
-            None => Ok(()),
+            Some(deferred) => Deferred::fire_next(deferred.bind(py), result, unit()),
+            None => Ok(Returned::Outcome(unit())),
         }
     }
 
@@ -78,6 +79,11 @@ impl Race {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         for input in &self.inputs {
             visit.call(input)?;
+        }
+        if let Ok(race) = self.race.try_lock() {
+            for failure in race.failures() {
+                visit.call(failure)?;
+            }
         }
         match self.result.try_lock() {
             Ok(result) => visit.call(&*result),
@@ -101,10 +107,9 @@ struct Arrive(Py<Race>, usize);
 
 #[pymethods]
 impl Arrive {
-    fn __call__(&self, result: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.0
-            .get()
-            .arrived(result.py(), self.1, outcome_of(result))
+    fn __call__(&self, result: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let py = result.py();
+        run_now(py, self.0.get().arrived(py, self.1, outcome_of(result))?)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -134,7 +139,7 @@ pub(crate) fn race<'py>(ds: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Deferred>
         .lock()
         .unwrap_or_else(PoisonError::into_inner) = Some(result.clone().unbind());
     for (index, input) in inputs.into_iter().enumerate() {
-        if let Ok(input) = input.cast_exact::<Deferred>() {
+        if let Some(input) = native(&input) {
             let arrive = Callback::Race(race.clone().unbind(), index);
             deferred::add::<PyHost>(py, input.as_unbound(), Entry::Both(arrive));
         } else {

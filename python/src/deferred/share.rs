@@ -4,7 +4,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use marotte::deferred::{self, Chain, Entry, Put, Queue, Semaphore, Taken};
+use marotte::deferred::{self, Chain, Entry, Outcome, Put, Queue, Returned, Semaphore, Taken};
+use pyo3::PyTypeInfo;
 use pyo3::exceptions::{PyAssertionError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -13,7 +14,7 @@ use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 
 use crate::host::PyHost;
 
-use super::callback::{Callback, Extra, returned};
+use super::callback::{Callback, Extra, returned, run_now};
 use super::class::Deferred;
 use super::functions::{maybe_deferred, succeed};
 use super::parts::parts;
@@ -66,29 +67,53 @@ impl Shared {
     }
 
     /// Releases it, as its class does that.
-    pub(super) fn release(&self, py: Python<'_>) -> PyResult<()> {
-        self.object(py)
-            .call_method0(intern!(py, "release"))
-            .map(drop)
+    pub(super) fn release(
+        &self,
+        py: Python<'_>,
+        result: Outcome<PyHost>,
+    ) -> PyResult<Returned<PyHost>> {
+        let next = match self {
+            Self::Lock(lock) if is_exact(lock, py) => next(&lock.get().tokens, UNLOCKED)?,
+            Self::Semaphore(semaphore) if is_exact(semaphore, py) => {
+                next(&semaphore.get().tokens, TOO_MANY)?
+            }
+            _ => {
+                self.object(py).call_method0(intern!(py, "release"))?;
+                None
+            }
+        };
+        match next {
+            Some(next) => {
+                let object = self.object(py).unbind();
+                Deferred::fire_next(next.bind(py), Ok(object), result)
+            }
+            None => Ok(Returned::Outcome(result)),
+        }
     }
 
-    /// Calls the function that was to be called with it held.
+    /// Calls the function that was to be called with it held, and releases it after that.
     pub(super) fn run_holding<'py>(
         &self,
         function: &Bound<'py, PyAny>,
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
-    ) -> PyResult<Bound<'py, Deferred>> {
+    ) -> PyResult<Returned<PyHost>> {
         let py = function.py();
         let result = maybe_deferred(function.clone(), args.clone(), kwargs.cloned())?;
         let deferred = match returned(&result) {
-            deferred::Returned::Deferred(deferred) => deferred.into_bound(py),
-            // `maybeDeferred` returns nothing else.
-            deferred::Returned::Outcome(outcome) => Deferred::create(py, Chain::fired(outcome))?,
+            Returned::Deferred(deferred) => deferred.into_bound(py),
+            other => return Ok(other),
         };
+        let ready = deferred.get().inner(py).chain.take_ready(py);
+        if let Some((outcome, noted)) = ready {
+            if noted {
+                Deferred::note_failure(&deferred, false)?;
+            }
+            return self.release(py, outcome);
+        }
         let release = Callback::Release(Box::new(self.clone_ref(py)));
         deferred::add::<PyHost>(py, deferred.as_unbound(), Entry::Both(release));
-        Ok(deferred)
+        Ok(Returned::Deferred(deferred.unbind()))
     }
 
     /// `run` of a lock or semaphore.
@@ -106,10 +131,8 @@ impl Shared {
         };
         let run = Callback::RunHolding(Box::new((self, function.unbind(), extra)));
         let deferred = match returned(&acquired) {
-            deferred::Returned::Deferred(deferred) => deferred,
-            deferred::Returned::Outcome(outcome) => {
-                Deferred::create(py, Chain::fired(outcome))?.unbind()
-            }
+            Returned::Deferred(deferred) => deferred,
+            other => Deferred::create(py, Chain::fired(Ok(run_now(py, other)?)))?.unbind(),
         };
         deferred::add::<PyHost>(py, &deferred, Entry::Callback(run));
         Ok(deferred.into_bound(py).into_any())
@@ -133,17 +156,27 @@ impl Shared {
     }
 }
 
+const UNLOCKED: &str = "Tried to release an unlocked lock";
+const TOO_MANY: &str = "Someone released me too many times: too many tokens!";
+
+fn is_exact<T: PyTypeInfo>(object: &Py<T>, py: Python<'_>) -> bool {
+    object.bind(py).as_any().is_exact_instance_of::<T>()
+}
+
+/// Gives a token back; returns who gets it next.
+fn next(tokens: &Mutex<Tokens>, complaint: &'static str) -> PyResult<Option<Py<Deferred>>> {
+    let mut tokens = tokens.lock().unwrap_or_else(PoisonError::into_inner);
+    tokens
+        .release()
+        .map_err(|_| PyAssertionError::new_err(complaint))
+}
+
 fn release(
     object: &Bound<'_, PyAny>,
-    tokens: MutexGuard<'_, Tokens>,
-    message: &'static str,
+    tokens: &Mutex<Tokens>,
+    complaint: &'static str,
 ) -> PyResult<()> {
-    let mut tokens = tokens;
-    let next = tokens
-        .release()
-        .map_err(|_| PyAssertionError::new_err(message))?;
-    drop(tokens);
-    match next {
+    match next(tokens, complaint)? {
         Some(next) => Deferred::fire(next.bind(object.py()), Ok(object.clone().unbind())),
         None => Ok(()),
     }
@@ -187,8 +220,7 @@ impl DeferredLock {
     }
 
     fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let tokens = slf.get().tokens();
-        release(slf.as_any(), tokens, "Tried to release an unlocked lock")
+        release(slf.as_any(), &slf.get().tokens, UNLOCKED)
     }
 
     #[pyo3(signature = (f, /, *args, **kwargs))]
@@ -297,8 +329,7 @@ impl DeferredSemaphore {
     }
 
     fn release(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let message = "Someone released me too many times: too many tokens!";
-        release(slf.as_any(), slf.get().tokens(), message)
+        release(slf.as_any(), &slf.get().tokens, TOO_MANY)
     }
 
     #[pyo3(signature = (f, /, *args, **kwargs))]

@@ -1,12 +1,12 @@
 //! `addTimeout`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use marotte::deferred::{self, Timed};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 
 use crate::host::PyHost;
 
@@ -21,7 +21,7 @@ pub(crate) struct Alarm {
     timeout: Py<PyAny>,
     on_timeout: Option<Py<PyAny>>,
     /// What the clock's `callLater` returned.
-    call: PyOnceLock<Py<PyAny>>,
+    call: Mutex<Option<Py<PyAny>>>,
 }
 
 impl Alarm {
@@ -51,7 +51,12 @@ impl Alarm {
     }
 
     pub(super) fn stop(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(call) = self.call.get(py) else {
+        let call = self
+            .call
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(call) = call else {
             return Ok(());
         };
         let call = call.bind(py);
@@ -65,7 +70,12 @@ impl Alarm {
 #[pymethods]
 impl Alarm {
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        visit.call(&self.on_timeout)
+        visit.call(&self.timeout)?;
+        visit.call(&self.on_timeout)?;
+        match self.call.try_lock() {
+            Ok(call) => visit.call(&*call),
+            Err(_) => Ok(()),
+        }
     }
 }
 
@@ -109,7 +119,12 @@ impl Timed for PyHost {
         let call = clock
             .bind(py)
             .call_method1(intern!(py, "callLater"), (&alarm.get().timeout, ring))?;
-        let _ = alarm.get().call.set(py, call.unbind());
+        let mut slot = alarm
+            .get()
+            .call
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *slot = Some(call.unbind());
         Ok(())
     }
 
@@ -140,7 +155,7 @@ pub(super) fn add(
             rang: AtomicBool::new(false),
             timeout: timeout.unbind(),
             on_timeout,
-            call: PyOnceLock::new(),
+            call: Mutex::new(None),
         },
     )?;
     deferred::add_timeout::<PyHost>(py, deferred.as_unbound(), clock.as_unbound(), &alarm)
