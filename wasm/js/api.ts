@@ -1,4 +1,8 @@
 // The public interface, the same in every environment.
+export { type Clock, Deferred, type TimeoutOptions, fail, maybeDeferred, succeed } from "./deferred.js";
+export {
+  AlreadyCalledError, CancelledError, FailureGroup, FirstError, QueueOverflow, QueueUnderflow, TimeoutError,
+} from "./deferred-errors.js";
 export { DisconnectedError, RemoteError } from "./errors.js";
 export { Referenceable } from "./objects.js";
 export type { ListenOptions, Listener } from "./platform.js";

@@ -5,6 +5,7 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `deferred/` | Deferreds: the ladders, and what JavaScript calls to run them |
 //! | `imports.rs` | what JavaScript supplies |
 //! | `exports.rs` | what JavaScript calls |
 //! | `host.rs` | `impl Host for JsHost` |
@@ -15,6 +16,7 @@
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
+mod deferred;
 mod exports;
 mod host;
 mod imports;
@@ -22,5 +24,6 @@ mod panic;
 mod state;
 mod tape;
 
+pub use deferred::*;
 pub use exports::*;
 pub use panic::install;

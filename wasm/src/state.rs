@@ -32,20 +32,20 @@ struct Entry {
 }
 
 /// A table of numbered things; numbers are used again.
-struct Slab<T> {
+pub(crate) struct Slab<T> {
     entries: Vec<Option<T>>,
     free: Vec<u32>,
 }
 
 impl<T> Slab<T> {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             entries: Vec::new(),
             free: Vec::new(),
         }
     }
 
-    fn insert(&mut self, entry: T) -> u32 {
+    pub(crate) fn insert(&mut self, entry: T) -> u32 {
         if let Some(number) = self.free.pop()
             && let Some(place) = self.entries.get_mut(number as usize)
         {
@@ -56,11 +56,11 @@ impl<T> Slab<T> {
         (self.entries.len() - 1) as u32
     }
 
-    fn get(&self, number: u32) -> Option<&T> {
+    pub(crate) fn get(&self, number: u32) -> Option<&T> {
         self.entries.get(number as usize)?.as_ref()
     }
 
-    fn get_mut(&mut self, number: u32) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut T> {
         self.entries.get_mut(number as usize)?.as_mut()
     }
 
@@ -69,7 +69,7 @@ impl<T> Slab<T> {
         self.entries.get_mut(number as usize)?.take()
     }
 
-    fn remove(&mut self, number: u32) -> Option<T> {
+    pub(crate) fn remove(&mut self, number: u32) -> Option<T> {
         let entry = self.take(number)?;
         self.free.push(number);
         Some(entry)
