@@ -2,6 +2,7 @@
 
 use marotte::deferred::{self, Outcome, Returned};
 use pyo3::exceptions::{PyDeprecationWarning, PyTypeError};
+use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -12,7 +13,7 @@ use crate::host::PyHost;
 use super::class::Deferred;
 use super::driver::Driver;
 use super::list::DeferredList;
-use super::parts::{Kind, failure_of, kind_of};
+use super::parts::{Kind, failure_of, is_plain, kind_of};
 use super::racing::Race;
 use super::share::Shared;
 use super::timeout::Alarm;
@@ -98,17 +99,81 @@ impl Extra {
 }
 
 /// Calls what is on a rung.
-#[inline]
+#[inline(always)]
 pub(super) fn call(
     py: Python<'_>,
     link: &Py<Deferred>,
     callback: Callback,
     outcome: Outcome<PyHost>,
 ) -> Returned<PyHost> {
+    // Nearly all are of this kind, without further arguments, and return plain data.
+    let Callback::Call { function, extra } = callback else {
+        return call_ours(py, link, callback, outcome);
+    };
+    let argument = either(outcome);
+    let result = match extra {
+        // SAFETY: both are live objects, and the result is a new reference, or null with an error.
+        // (pyo3's way is slower, as it prepares for any number of arguments.)
+        None => unsafe {
+            let result = ffi::PyObject_CallOneArg(function.as_ptr(), argument.as_ptr());
+            Bound::from_owned_ptr_or_opt(py, result)
+        },
+        Some(extra) => match call_with_extra(py, &function, argument, &extra) {
+            Ok(result) => Some(result),
+            Err(error) => return failed(link.bind(py), error),
+        },
+    };
+    match result {
+        Some(result) if is_plain(result.as_unbound()) => Returned::Outcome(Ok(result.unbind())),
+        Some(result) => returned_to(link, &function, &result),
+        None => failed(link.bind(py), PyErr::fetch(py)),
+    }
+}
+
+#[inline(never)]
+fn call_with_extra<'py>(
+    py: Python<'py>,
+    function: &Py<PyAny>,
+    argument: Py<PyAny>,
+    extra: &Extra,
+) -> PyResult<Bound<'py, PyAny>> {
+    let more = extra.args.bind(py);
+    let count = more.len() + 1;
+    let args = (0..count).map(|index| match index {
+        0 => Ok(argument.bind(py).clone()),
+        index => more.get_item(index - 1),
+    });
+    let args = PyTuple::new(py, args.collect::<PyResult<Vec<_>>>()?)?;
+    let kwargs = extra.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
+    function.bind(py).call(args, kwargs)
+}
+
+#[inline(never)]
+fn returned_to(
+    link: &Py<Deferred>,
+    function: &Py<PyAny>,
+    result: &Bound<'_, PyAny>,
+) -> Returned<PyHost> {
+    let py = result.py();
+    if result.is(link)
+        && let Err(error) = warn_of_itself(function.bind(py))
+    {
+        return failed(link.bind(py), error);
+    }
+    returned(result)
+}
+
+/// Does what we ourselves put on a rung.
+#[inline(never)]
+fn call_ours(
+    py: Python<'_>,
+    link: &Py<Deferred>,
+    callback: Callback,
+    outcome: Outcome<PyHost>,
+) -> Returned<PyHost> {
     let result = match callback {
-        Callback::Call { function, extra } => {
-            call_python(link.bind(py), function.bind(py), extra, either(outcome))
-        }
+        // Called by `call`.
+        Callback::Call { .. } => Ok(Returned::Outcome(outcome)),
         Callback::Resume(driver) => match Driver::resume(driver.bind(py), outcome) {
             Ok(Some((status, outcome))) => {
                 Deferred::fire_next(status.bind(py), outcome, Ok(py.None()))
@@ -151,6 +216,7 @@ fn unit(py: Python<'_>) -> Returned<PyHost> {
 }
 
 /// An exception as what a rung returns.
+#[inline(never)]
 fn failed(link: &Bound<'_, Deferred>, error: PyErr) -> Returned<PyHost> {
     let py = link.py();
     Returned::Outcome(Err(failure(py, error, Deferred::debugs(link))))
@@ -162,31 +228,6 @@ pub(super) fn failure(py: Python<'_>, error: PyErr, capture_vars: bool) -> Py<Py
         // A Failure that cannot be made is a failure too, and so is what was raised then.
         .or_else(|error| failure_of(py, error, false))
         .unwrap_or_else(|error| error.into_value(py).into_any())
-}
-
-#[inline]
-fn call_python(
-    link: &Bound<'_, Deferred>,
-    function: &Bound<'_, PyAny>,
-    extra: Option<Box<Extra>>,
-    argument: Py<PyAny>,
-) -> PyResult<Returned<PyHost>> {
-    let py = link.py();
-    let result = match extra {
-        None => function.call1((argument,))?,
-        Some(extra) => {
-            let first = PyTuple::new(py, [argument])?;
-            let args = first
-                .as_sequence()
-                .concat(extra.args.bind(py).as_sequence())?;
-            let kwargs = extra.kwargs.as_ref().map(|kwargs| kwargs.bind(py));
-            function.call(args.to_tuple()?, kwargs)?
-        }
-    };
-    if result.is(link) {
-        warn_of_itself(function)?;
-    }
-    Ok(returned(&result))
 }
 
 fn warn_of_itself(function: &Bound<'_, PyAny>) -> PyResult<()> {

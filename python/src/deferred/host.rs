@@ -62,7 +62,7 @@ impl deferred::Host for PyHost {
         f(&mut link.get().inner(py).chain)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(
         py: Python<'_>,
         link: &Py<Deferred>,
