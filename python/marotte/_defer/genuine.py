@@ -55,9 +55,15 @@ def share_classes(ours: Any) -> None:
 
     def share(genuine: Any) -> None:
         subclasses = _Subclasses()
-        for subclass in (*genuine._DEFERRED_SUBCLASSES, *ours._DEFERRED_SUBCLASSES):
+        for subclass in (*_classes_of(genuine), *ours._DEFERRED_SUBCLASSES):
             subclasses.append(subclass)
         genuine._DEFERRED_SUBCLASSES = ours._DEFERRED_SUBCLASSES = subclasses
         genuine.Deferred.register(ours.Deferred)
 
     when_imported(_GENUINE, share)
+
+
+def _classes_of(genuine: Any) -> Iterable[type]:
+    # Before Twisted 24.7 there was no list: instances were what counted.
+    known = (genuine.Deferred, genuine.DeferredList)
+    return getattr(genuine, "_DEFERRED_SUBCLASSES", known)
