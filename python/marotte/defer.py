@@ -20,7 +20,8 @@ import functools
 import sys
 import types
 import warnings
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from marotte import _core
 from marotte._core import (
@@ -30,28 +31,30 @@ from marotte._core import (
     DeferredQueue,
     DeferredSemaphore,
     ensureDeferred,
-    execute,
     fail,
     gatherResults,
     maybeDeferred,
-    race,
     succeed,
 )
-from marotte._defer.debug import DebugInfo, logger
+from marotte._core import execute as execute
+from marotte._core import race as race
+from marotte._defer.debug import DebugInfo as DebugInfo
+from marotte._defer.debug import logger
 from marotte._defer.errors import (
     AlreadyCalledError,
     AlreadyTryingToLockError,
     CancelledError,
-    FailureGroup,
-    FirstError,
-    NotACoroutineError,
-    QueueOverflow,
-    QueueUnderflow,
     TimeoutError,
     _DefGen_Return,
     _InternalInlineCallbacksCancelledError,
 )
+from marotte._defer.errors import FailureGroup as FailureGroup
+from marotte._defer.errors import FirstError as FirstError
+from marotte._defer.errors import NotACoroutineError as NotACoroutineError
+from marotte._defer.errors import QueueOverflow as QueueOverflow
+from marotte._defer.errors import QueueUnderflow as QueueUnderflow
 from marotte._defer.genuine import share_classes
+from marotte._defer.imports import when_imported
 from marotte.failure import Failure
 
 __all__ = [
@@ -85,13 +88,20 @@ _DeferredListResultListT = list[_DeferredListResultItemT[_T]]
 SUCCESS = True
 FAILURE = False
 
-DeferredCallback = Any
-DeferredErrback = Any
+DeferredCallback = Callable[..., object]
+DeferredErrback = Callable[..., object]
 
-_DEFERRED_SUBCLASSES = [Deferred, DeferredList]
+_DEFERRED_SUBCLASSES: list[type[Any]] = [Deferred, DeferredList]
+
+if TYPE_CHECKING:
+    from marotte._defer.clock import AsyncioClock as AsyncioClock
+    from marotte._defer.debug import Logger
+    from marotte._defer.filelock import DeferredFilesystemLock
+
+    log: Logger
 
 
-def inlineCallbacks(f):
+def inlineCallbacks(f: Callable[_P, Generator[Any, Any, _T]]) -> Callable[_P, Deferred[_T]]:
     """Makes a generator function into one that returns a Deferred: wherever it yields a Deferred
     it goes on with that one's result, and a failure is raised there.
 
@@ -106,7 +116,7 @@ def inlineCallbacks(f):
 
     # A Python function, because test runners and class bodies treat those apart.
     @functools.wraps(f)
-    def unwindGenerator(*args, **kwargs):
+    def unwindGenerator(*args: _P.args, **kwargs: _P.kwargs) -> Deferred[_T]:
         try:
             gen = f(*args, **kwargs)
         except _DefGen_Return:
@@ -145,7 +155,7 @@ def logError(err: Failure) -> Failure:
     return err
 
 
-def timeout(deferred: Deferred) -> None:
+def timeout(deferred: Deferred[Any]) -> None:
     """Deprecated: use :meth:`Deferred.addTimeout`."""
     warnings.warn(
         "twisted.internet.defer.timeout was deprecated in Twisted 17.1.0; please use "
@@ -181,4 +191,12 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
+def _adapt_trial(reporter: Any) -> None:
+    if sys.modules.get("twisted.internet.defer") is sys.modules[__name__]:
+        from marotte._defer.trial import have_frames_trimmed
+
+        have_frames_trimmed(reporter)
+
+
 share_classes(sys.modules[__name__])
+when_imported("twisted.trial.reporter", _adapt_trial)

@@ -55,7 +55,7 @@ def from_future(cls: Any, future: Any) -> Any:
     def on_done(done):
         try:
             result = done.result()
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - a cancelled future raises one
             result = Failure()
         (deferred if late is None else late).callback(result)
 

@@ -6,12 +6,12 @@ import importlib.machinery
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Any, Optional
+from typing import Any
 
 __all__ = ["when_imported"]
 
 Then = Callable[[ModuleType], object]
-Spec = Optional[importlib.machinery.ModuleSpec]
+Spec = importlib.machinery.ModuleSpec | None
 
 
 class _Watcher:

@@ -11,7 +11,7 @@ from typing import Any
 
 from marotte._defer.imports import when_imported
 
-__all__ = ["adapt"]
+__all__ = ["adapt", "have_frames_trimmed"]
 
 
 def __getattr__(name: str) -> Any:
@@ -50,7 +50,6 @@ def _program() -> list[str]:
 def adapt() -> None:
     """Has trial, once it is imported, take care of what our Deferreds do not do by themselves."""
     when_imported("twisted.trial._dist.disttrial", _have_workers_install)
-    when_imported("twisted.trial.reporter", _have_frames_trimmed)
 
 
 def _have_workers_install(disttrial: Any) -> None:
@@ -68,7 +67,8 @@ def _have_workers_install(disttrial: Any) -> None:
     disttrial.WorkerPool._launchWorkerProcesses = launch_on_ours
 
 
-def _have_frames_trimmed(reporter: Any) -> None:
+def have_frames_trimmed(reporter: Any) -> None:
+    """For ``twisted.trial.reporter``, where our Deferreds stand in for Twisted's."""
     # Trial leaves its own frames out of the tracebacks of failed tests. It finds them by those of
     # Deferreds between, which ours do not have.
     trim = reporter.Reporter._trimFrames
