@@ -1,8 +1,11 @@
 // The public interface, the same in every environment.
-export { type Clock, Deferred, type TimeoutOptions, fail, maybeDeferred, succeed } from "./deferred.js";
+export { Deferred, fail, maybeDeferred, succeed } from "./deferred.js";
 export {
   AlreadyCalledError, CancelledError, FailureGroup, FirstError, QueueOverflow, QueueUnderflow, TimeoutError,
 } from "./deferred-errors.js";
+export type { Clock, TimeoutOptions } from "./deferred-rungs.js";
+export { DeferredList, type ListOptions, type ListOutcome, type ListResult, gatherResults, race } from "./deferred-several.js";
+export { DeferredLock, DeferredQueue, DeferredSemaphore } from "./deferred-sharing.js";
 export { DisconnectedError, RemoteError } from "./errors.js";
 export { Referenceable } from "./objects.js";
 export type { ListenOptions, Listener } from "./platform.js";

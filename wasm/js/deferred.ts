@@ -5,12 +5,11 @@
 // A Deferred has a number only while it is under way: before it is first moved the rungs are just a list, and when it
 // rests with a value that value is all there is to it. So the usual life of one is a single call into WebAssembly, and
 // nothing is left to be freed.
-import { AlreadyCalledError, CancelledError, TimeoutError } from "./deferred-errors.js";
+import { AlreadyCalledError, CancelledError } from "./deferred-errors.js";
+import { Alarm, type AnyFunction, Bound, Observer, Pair, type Rung, type TimeoutOptions } from "./deferred-rungs.js";
 import { platform } from "./platform.js";
 import { stateOf } from "./values.js";
 import { wasm } from "./wasm.js";
-
-type AnyFunction = (...args: any[]) => unknown;
 
 /** What is called with one side, or both; see wasm/src/deferred/ladder.rs. */
 const CALLBACK = 0, ERRBACK = 1, BOTH = 2;
@@ -26,79 +25,6 @@ const NOTHING: OnRung[] = [];
 /** A boolean as WebAssembly wants it. */
 type Bit = 0 | 1;
 
-/** Something on a rung that is more than a function of the result. */
-interface Rung {
-  run(result: unknown, failed: boolean): unknown;
-}
-
-/** A function with more arguments. */
-class Bound implements Rung {
-  constructor(readonly f: AnyFunction, readonly args: unknown[]) {}
-
-  run(result: unknown): unknown {
-    return this.f(result, ...this.args);
-  }
-}
-
-/** One function for each side. */
-class Pair implements Rung {
-  constructor(readonly callback: AnyFunction, readonly errback: AnyFunction) {}
-
-  run(result: unknown, failed: boolean): unknown {
-    return failed ? this.errback(result) : this.callback(result);
-  }
-}
-
-/** A native promise for the result, which goes on as it is. */
-class Observer implements Rung {
-  constructor(readonly resolve: (value: unknown) => void, readonly reject: (error: unknown) => void) {}
-
-  run(result: unknown, failed: boolean): unknown {
-    if (!failed) {
-      this.resolve(result);
-      return result;
-    }
-    this.reject(result);
-    throw result;
-  }
-}
-
-/** What a timeout's alarm is set on; the default is the platform's own. */
-export interface Clock {
-  setTimeout(f: () => void, ms: number): unknown;
-  clearTimeout(timer: any): void;
-}
-
-/** Both rungs of a timeout: the one that sees whether it rang, and the one that stops the clock. */
-class Alarm implements Rung {
-  rang = false;
-  timer: unknown;
-  private isTranslated = false;
-
-  constructor(readonly ms: number, readonly clock: Clock, readonly onTimeout: AnyFunction | undefined) {}
-
-  run(result: unknown, failed: boolean): unknown {
-    if (this.isTranslated) {
-      if (!this.rang) this.clock.clearTimeout(this.timer);
-    } else {
-      this.isTranslated = true;
-      if (this.rang) {
-        if (this.onTimeout) return this.onTimeout(result, this.ms);
-        if (failed && result instanceof CancelledError) throw new TimeoutError(this.ms);
-      }
-    }
-    if (failed) throw result;
-    return result;
-  }
-}
-
-export interface TimeoutOptions<T, U> {
-  /** Called with the result (usually a `CancelledError`) if the time is up; what it returns is the result then. */
-  onTimeout?: (result: T | Error, ms: number) => U;
-  /** Whose `setTimeout` is used. Default: the platform's. */
-  clock?: Clock;
-}
-
 /** What becomes of an error that an errback returns: the one that it was given passes on, as a failure. */
 type Passed<U> = Error extends U ? Exclude<U, Error> : U;
 
@@ -109,7 +35,7 @@ type OnRung = AnyFunction | Rung | Deferred<any> | undefined;
 
 /** Deferreds by number, those that the calls under way have to do with. */
 const live: (Deferred<any> | undefined)[] = [];
-/** Their numbers, but for those of {@link Deferred.start}. */
+/** Their numbers, but for those of Deferreds that have just started. */
 const touched: number[] = [];
 /** Numbers that may be used again. */
 const free: number[] = [];
@@ -117,7 +43,9 @@ const free: number[] = [];
 let unused = 0;
 const collected = new FinalizationRegistry((link: number) => void free.push(link));
 
+/** Forgets the numbers above that mark: a call is over. */
 function leave(mark: number): void {
+  joining = undefined;
   while (touched.length > mark) live[touched.pop()!] = undefined;
 }
 
@@ -133,6 +61,18 @@ function rethrow(): never {
   thrown = undefined;
   throw error;
 }
+
+/** What WebAssembly calls; see wasm/src/imports.rs. */
+export let host: {
+  call(link: number, number: number, failed: boolean): number;
+  handedOn(from: number, to: number): void;
+  failureRests(link: number, rests: boolean): void;
+  askCanceller(link: number): boolean;
+  fireCancelled(link: number): boolean;
+  cancelForeign(link: number): number;
+  setAlarm(link: number, number: number): boolean;
+  rang(): void;
+};
 
 // Failures that nobody handles.
 
@@ -151,10 +91,17 @@ export function reportUnhandled(error: unknown, deferred: Deferred<any>): void {
 }
 
 /** True of whatever native promises would wait for. */
-function isThenable(value: object): value is PromiseLike<unknown> {
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  if (typeof value === "object" ? value === null : typeof value !== "function") return false;
   const { then } = value as { then?: unknown };
   // A peer's function under that name makes no promise.
   return typeof then === "function" && !stateOf(then);
+}
+
+/** Throws if a Deferred must not be fired with that. */
+export function checkValue(value: unknown): void {
+  if (!isThenable(value)) return;
+  throw new TypeError("a Deferred is fired with a value, not with a promise: return that from a callback, or use fromPromise");
 }
 
 function check(f: unknown): void {
@@ -355,10 +302,7 @@ export class Deferred<T = unknown> implements PromiseLike<T> {
    * {@link Deferred.fromPromise}
    */
   callback(value: T): void {
-    const isObject = typeof value === "object" ? value !== null : typeof value === "function";
-    if (isObject && isThenable(value as object)) {
-      throw new TypeError("a Deferred is fired with a value, not with a promise: return that from a callback, or use fromPromise");
-    }
+    checkValue(value);
     this.#fire(value, 0);
   }
 
@@ -516,13 +460,12 @@ export class Deferred<T = unknown> implements PromiseLike<T> {
   #start(failed: Bit): void {
     const link = this.#number();
     const mark = touched.length;
-    joining = undefined;
     const kinds = this.#kinds;
     this.#kinds = 0;
     live[link] = this;
     const rests = wasm.deferred_start(link, kinds, this.#rungs.length, failed);
     live[link] = undefined;
-    if (touched.length > mark) leave(mark);
+    leave(mark);
     if (rests) {
       this.#link = NONE;
       this.#first = 0;
@@ -536,7 +479,6 @@ export class Deferred<T = unknown> implements PromiseLike<T> {
   /** To be found by its number until {@link leave}. */
   #enter(): number {
     const mark = touched.length;
-    joining = undefined;
     this.#touch();
     return mark;
   }
@@ -550,7 +492,6 @@ export class Deferred<T = unknown> implements PromiseLike<T> {
   /** As that, with all that it waits for. False if it waits for itself. */
   #enterAll(): boolean {
     let slow: Deferred<any> = this, odd = false;
-    joining = undefined;
     for (let deferred: Deferred<any> | undefined = this; deferred; deferred = deferred.#inner) {
       deferred.#touch();
       if (deferred.#inner === slow) return false;
@@ -561,6 +502,19 @@ export class Deferred<T = unknown> implements PromiseLike<T> {
   }
 
   // What WebAssembly calls, with numbers of the Deferreds that it was called for or told of.
+
+  static {
+    host = {
+      call: Deferred.#call,
+      handedOn: Deferred.#handedOn,
+      failureRests: Deferred.#failureRests,
+      askCanceller: Deferred.#askCanceller,
+      fireCancelled: Deferred.#fireCancelled,
+      cancelForeign: Deferred.#cancelForeign,
+      setAlarm: Deferred.#setAlarm,
+      rang: Deferred.#rang,
+    };
+  }
 
   /** Takes what is on a rung. Those before it had no say. */
   #take(number: number): OnRung {
@@ -579,8 +533,7 @@ export class Deferred<T = unknown> implements PromiseLike<T> {
     return rung;
   }
 
-  /** @internal */
-  static called(link: number, number: number, failed: boolean): number {
+  static #call(link: number, number: number, failed: boolean): number {
     const deferred = live[link]!;
     const rung = deferred.#take(number) as AnyFunction | Rung;
     const given = deferred.#value;
@@ -593,8 +546,8 @@ export class Deferred<T = unknown> implements PromiseLike<T> {
           deferred.#value = given;
           return FAILURE;
         }
-        if (#link in (result as object)) return deferred.#join(result as Deferred<any>);
-        if (isThenable(result as object)) return deferred.#join(Deferred.fromPromise(result as PromiseLike<unknown>));
+        if (result instanceof Deferred) return deferred.#join(result);
+        if (isThenable(result)) return deferred.#join(Deferred.fromPromise(result));
       }
       deferred.#seen = UNSEEN;
       deferred.#value = result;
@@ -628,8 +581,7 @@ export class Deferred<T = unknown> implements PromiseLike<T> {
     return inner.#link + FAILURE + 1;
   }
 
-  /** @internal */
-  static handedOn(from: number, to: number): void {
+  static #handedOn(from: number, to: number): void {
     const inner = live[from]!;
     let outer: Deferred<any>;
     if (joining !== undefined && joining.#link === to && joining.#inner === inner) {
@@ -652,8 +604,7 @@ export class Deferred<T = unknown> implements PromiseLike<T> {
     inner.#seen = UNSEEN;
   }
 
-  /** @internal */
-  static failureRests(link: number, rests: boolean): void {
+  static #failureRests(link: number, rests: boolean): void {
     const deferred = live[link]!;
     if (!rests || deferred.#rests || deferred.#seen !== UNSEEN) {
       deferred.#rests &&= rests;
@@ -675,8 +626,7 @@ export class Deferred<T = unknown> implements PromiseLike<T> {
     }
   }
 
-  /** @internal */
-  static askCanceller(link: number): boolean {
+  static #askCanceller(link: number): boolean {
     const deferred = live[link]!;
     try {
       deferred.#canceller?.(deferred);
@@ -687,8 +637,7 @@ export class Deferred<T = unknown> implements PromiseLike<T> {
     }
   }
 
-  /** @internal */
-  static fireCancelled(link: number): boolean {
+  static #fireCancelled(link: number): boolean {
     try {
       live[link]!.errback(new CancelledError());
       return false;
@@ -698,8 +647,7 @@ export class Deferred<T = unknown> implements PromiseLike<T> {
     }
   }
 
-  /** @internal */
-  static cancelForeign(link: number): number {
+  static #cancelForeign(link: number): number {
     const deferred = live[link]!;
     if (deferred.cancel === Deferred.prototype.cancel) return 0;
     try {
@@ -711,14 +659,11 @@ export class Deferred<T = unknown> implements PromiseLike<T> {
     }
   }
 
-  /** @internal */
-  static setAlarm(link: number, number: number): boolean {
+  static #setAlarm(link: number, number: number): boolean {
     const deferred = live[link]!;
     const alarm = deferred.#rungs[number - deferred.#first] as Alarm;
     try {
-      // Not as a method of the clock that is the whole world.
-      const { clock } = alarm;
-      alarm.timer = clock.setTimeout(() => deferred.#ring(alarm, number), alarm.ms);
+      alarm.timer = alarm.clock.setTimeout(() => deferred.#ring(alarm, number), alarm.ms);
       return false;
     } catch (error) {
       thrown = error;
@@ -739,8 +684,7 @@ export class Deferred<T = unknown> implements PromiseLike<T> {
     reportUnhandled(error, this);
   }
 
-  /** @internal */
-  static rang(): void {
+  static #rang(): void {
     if (ringing) ringing.rang = true;
   }
 }
@@ -785,10 +729,8 @@ export function maybeDeferred<A extends unknown[], U>(f: (...args: A) => U, ...a
   let result: unknown;
   try {
     result = f(...args);
-    if (typeof result === "object" ? result !== null : typeof result === "function") {
-      if (result instanceof Deferred) return result as Deferred<any>;
-      if (isThenable(result as object)) return Deferred.fromPromise(result as PromiseLike<any>);
-    }
+    if (result instanceof Deferred) return result as Deferred<any>;
+    if (isThenable(result)) return Deferred.fromPromise(result) as Deferred<any>;
   } catch (error) {
     return fail(error as Error);
   }

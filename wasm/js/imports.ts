@@ -1,6 +1,6 @@
 // What WebAssembly calls; see wasm/src/imports.rs. Nothing here may throw: Rust would not be told.
 import { idle, wake } from "./connection.js";
-import { Deferred } from "./deferred.js";
+import { host } from "./deferred.js";
 import { callLocal, freeSlot, objectIn } from "./objects.js";
 import { current } from "./remote.js";
 import * as tape from "./tape.js";
@@ -18,35 +18,35 @@ export function schedule_turns(tub: number): void {
 // What Deferreds are told; they know.
 
 export function deferred_call(link: number, number: number, failed: boolean): number {
-  return Deferred.called(link, number, failed);
+  return host.call(link, number, failed);
 }
 
 export function deferred_ask_canceller(link: number): boolean {
-  return Deferred.askCanceller(link);
+  return host.askCanceller(link);
 }
 
 export function deferred_fire_cancelled(link: number): boolean {
-  return Deferred.fireCancelled(link);
+  return host.fireCancelled(link);
 }
 
 export function deferred_cancel_foreign(link: number): number {
-  return Deferred.cancelForeign(link);
+  return host.cancelForeign(link);
 }
 
 export function deferred_handed_on(from: number, to: number): void {
-  Deferred.handedOn(from, to);
+  host.handedOn(from, to);
 }
 
 export function deferred_failure_rests(link: number, rests: boolean): void {
-  Deferred.failureRests(link, rests);
+  host.failureRests(link, rests);
 }
 
 export function deferred_set_alarm(link: number, number: number): boolean {
-  return Deferred.setAlarm(link, number);
+  return host.setAlarm(link, number);
 }
 
 export function deferred_rang(): void {
-  Deferred.rang();
+  host.rang();
 }
 
 /** Delivers the message on the tape to an object, and replies. */

@@ -1,4 +1,5 @@
 // JavaScript values to tape, and what to say of those that cannot be passed.
+import { Deferred } from "./deferred.js";
 import { DisconnectedError, RemoteError } from "./errors.js";
 import { NoSuchMethod, Referenceable, freeSlot, slotOf } from "./objects.js";
 import * as tape from "./tape.js";
@@ -92,7 +93,7 @@ function putObject(value: object, from: Origin, depth: number): void {
     return tape.putBytes(new Uint8Array(value));
   }
   if (value instanceof Error) return tape.putText(tape.ERROR, messageOf(value));
-  if (value instanceof Promise) return tape.putNumbered(tape.PROMISE, from.adopt(value));
+  if (value instanceof Promise || value instanceof Deferred) return tape.putNumbered(tape.PROMISE, from.adopt(value));
   // A plain object of another realm, such as another frame.
   if (Object.getPrototypeOf(prototype) === null && kind(value) === "Object") {
     return putDict(value as Record<string, unknown>, from, depth);

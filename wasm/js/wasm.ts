@@ -28,3 +28,10 @@ export function refresh(): void {
   bytes = new Uint8Array(wasm.memory.buffer);
   numbers = new DataView(wasm.memory.buffer);
 }
+
+const collected = new FinalizationRegistry<[drop: (number: number) => void, number: number]>(([drop, number]) => drop(number));
+
+/** Has a number dropped once its owner is gone. (No closures: one that is made where the owner is known would hold it.) */
+export function dropWith(owner: object, drop: (number: number) => void, number: number): void {
+  collected.register(owner, [drop, number]);
+}
