@@ -184,6 +184,7 @@ fn join<H: Host>(cx: H::Cx<'_>, current: &H::Link, inner: &H::Link) -> Result<Ou
         && let Some((outcome, note)) = H::with(cx, inner, |chain| chain.steal(cx))
     {
         tell::<H>(cx, inner, note);
+        H::handed_on(cx, inner, current);
         return Ok(outcome);
     }
     let back = H::back(cx, inner);
