@@ -87,6 +87,9 @@ pub(super) enum Note {
     FailureLeft,
 }
 
+/// What firing comes to: the canceller, to be dropped outside of the borrow, and what is next.
+type Fired<H> = (Option<<H as Host>::Canceller>, Step<H>);
+
 /// What was replaced under a borrow, to be dropped outside of it: that may run a user's code.
 pub(super) struct Garbage<H: Host> {
     _state: State<H>,
@@ -229,13 +232,13 @@ impl<H: Host> Chain<H> {
         self.proceed(cx)
     }
 
-    /// Fires it. What is returned first is to be dropped outside of the borrow.
+    /// Fires it.
     #[inline(always)]
     pub(super) fn fire(
         &mut self,
         cx: H::Cx<'_>,
         outcome: Outcome<H>,
-    ) -> Result<(Option<H::Canceller>, Step<H>), AlreadyCalled<H>> {
+    ) -> Result<Fired<H>, AlreadyCalled<H>> {
         if self.called {
             return Err(AlreadyCalled(outcome));
         }
@@ -340,6 +343,10 @@ impl<H: Host> Chain<H> {
     /// Takes the result away for a Deferred that would otherwise wait, if there is one to be had.
     pub(super) fn steal(&mut self, cx: H::Cx<'_>) -> Option<(Outcome<H>, Note)> {
         if self.paused != 0 || self.outcome().is_none() {
+            return None;
+        }
+        // It is in the hands of a rung, or there are more of them: another thread is at it.
+        if !H::SHARES && (self.running || self.has_entries()) {
             return None;
         }
         let outcome = self.take_outcome(cx);

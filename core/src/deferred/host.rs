@@ -28,6 +28,10 @@ pub trait Host: Sized + 'static {
     /// weak.
     type BackLink;
 
+    /// True if what [`split`](Self::split) leaves behind is as good as what it gives away. If it is
+    /// not, nobody may take a result from a rung that is looking at it.
+    const SHARES: bool = true;
+
     /// The value that stays behind where a result was taken away.
     fn unit(cx: Self::Cx<'_>) -> Self::Value;
     /// Divides an outcome: one handle to give away, and what stays. Where values cannot be shared,
