@@ -19,6 +19,7 @@ pub mod transport;
 pub mod vat;
 
 // The public interface is:
+pub use deferred::Deferred;
 pub use error::{Error, RemoteError};
 pub use host::Host;
 pub use limits::Limits;

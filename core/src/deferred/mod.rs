@@ -35,6 +35,7 @@ mod cancel;
 mod chain;
 mod gather;
 mod host;
+pub mod native;
 mod queue;
 mod run;
 mod semaphore;
@@ -45,6 +46,13 @@ pub use cancel::cancel;
 pub use chain::{Chain, Entry};
 pub use gather::{Gather, Race, Rule, Verdict};
 pub use host::{AlreadyCalled, Firing, Host, Outcome, Returned};
+#[cfg(feature = "tokio")]
+pub use native::TokioClock;
+pub use native::{
+    AllFailed, Clock, Collected, Control, Deferred, DeferredLock, DeferredQueue, DeferredSemaphore,
+    Failure, FakeClock, Fallible, FirstError, Late, Next, Paused, Permit, Resolver, Returns, Stop,
+    Unhandled, Wait, collect, gather, race, set_unhandled_hook,
+};
 pub use queue::{Overflow, Put, Queue, Taken, Underflow};
 pub use run::{add, fire, pause, unpause};
 pub use semaphore::{NotHeld, Semaphore};

@@ -12,12 +12,11 @@ use std::convert::Infallible;
 use std::fmt::Debug;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::failure::Failure;
 use super::report::report;
 use crate::deferred::{Chain, Host, Outcome, Returned, fire};
-use crate::flat::drop_flat;
 use crate::sync::lock;
 
 /// The Rust host.
@@ -86,12 +85,9 @@ impl Debug for Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let chain = lock(&self.chain).replace(Ok(None));
-        match chain {
-            Some(Err(Some(failure))) => report(&failure, self.made),
-            // The value may hold the next Deferred, and so on.
-            Some(Ok(Some(value))) => drop_flat(value),
-            _ => {}
+        let chain = self.chain.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Some(failure)) = chain.unhandled() {
+            report(failure, self.made);
         }
     }
 }
@@ -145,12 +141,16 @@ impl Host for Rust {
         f(&mut lock(&link.chain))
     }
 
-    fn call(
-        (): (),
-        link: &Link,
-        callback: Callback,
-        outcome: Outcome<Self>,
-    ) -> Returned<Self> {
+    fn already_called((): (), _: &Link) -> Fault {
+        // For `Returned::Fire`, which this host does not use.
+        None
+    }
+
+    fn is_shallow(outcome: &Outcome<Self>) -> bool {
+        matches!(outcome, Ok(None) | Err(None))
+    }
+
+    fn call((): (), link: &Link, callback: Callback, outcome: Outcome<Self>) -> Returned<Self> {
         match caught(|| callback(outcome)) {
             // It would wait for itself for ever, and hold itself alive meanwhile.
             Ok(Returned::Deferred(inner)) if Arc::ptr_eq(link, &inner) => {
@@ -161,11 +161,7 @@ impl Host for Rust {
         }
     }
 
-    fn call_canceller(
-        (): (),
-        link: &Link,
-        canceller: &Self::Canceller,
-    ) -> Result<(), Infallible> {
+    fn call_canceller((): (), link: &Link, canceller: &Self::Canceller) -> Result<(), Infallible> {
         // One that is cancelled by its own canceller finds it gone, and fails as cancelled.
         let canceller = lock(canceller).take();
         if let Some(canceller) = canceller {
@@ -198,12 +194,18 @@ pub(super) fn caught<T, E>(run: impl FnOnce() -> T) -> Result<T, Failure<E>> {
     })
 }
 
+pub(super) fn boxed(f: impl FnOnce(Outcome<Rust>) -> Returned<Rust> + Send + 'static) -> Callback {
+    Box::new(f)
+}
+
 pub(super) fn seal<T: Send + 'static, E: Debug + Send + 'static>(
     outcome: Result<T, Failure<E>>,
 ) -> Outcome<Rust> {
     match outcome {
         Ok(value) => Ok(Some(Box::new(Some(value)))),
-        Err(failure) => Err(Some(failure.map(|error| Box::new(error) as Box<dyn AnyError>))),
+        Err(failure) => Err(Some(
+            failure.map(|error| Box::new(error) as Box<dyn AnyError>),
+        )),
     }
 }
 

@@ -36,7 +36,8 @@ impl fmt::Display for Unhandled<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("unhandled failure of a Deferred made at ")?;
         write!(f, "{}: ", self.made)?;
-        self.failure.write_with(f, |error, f| write!(f, "{error:?}"))
+        self.failure
+            .write_with(f, |error, f| write!(f, "{error:?}"))
     }
 }
 
