@@ -1,12 +1,34 @@
-"""The extension module: everything here is re-exported by :mod:`marotte`; import it from there."""
+"""The extension module. :mod:`marotte` and :mod:`marotte.defer` re-export what is here; import it
+from there."""
 
-from collections.abc import Callable, Generator, Mapping
-from types import TracebackType
-from typing import Any, Literal, TypedDict, final
+from asyncio import AbstractEventLoop, Future
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
+from types import GenericAlias, TracebackType
+from typing import (
+    Any,
+    Concatenate,
+    Generic,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypedDict,
+    TypeVar,
+    final,
+    overload,
+    type_check_only,
+)
 
-from typing_extensions import Self
+from typing_extensions import Self, disjoint_base
+
+from marotte.failure import Failure
 
 __all__ = [
+    "DebugFlag",
+    "Deferred",
+    "DeferredList",
+    "DeferredLock",
+    "DeferredQueue",
+    "DeferredSemaphore",
     "DisconnectedError",
     "Listener",
     "Method",
@@ -16,6 +38,15 @@ __all__ = [
     "RemoteReference",
     "Tub",
     "__version__",
+    "_unwind_generator",
+    "ensureDeferred",
+    "execute",
+    "fail",
+    "gatherResults",
+    "maybeDeferred",
+    "race",
+    "recognise_deferred",
+    "succeed",
 ]
 
 __version__: str
@@ -491,3 +522,613 @@ class Tub:
         traceback: TracebackType | None = None,
         /,
     ) -> bool: ...
+
+# What follows is marotte.defer.
+
+_T = TypeVar("_T")
+_U = TypeVar("_U")
+_V = TypeVar("_V")
+_P = ParamSpec("_P")
+
+@type_check_only
+class _Clock(Protocol):
+    # Twisted's `IReactorTime` is an interface, whose methods are declared without `self`.
+    @property
+    def callLater(self) -> Callable[..., Any]: ...
+
+@disjoint_base
+class Deferred(Awaitable[_T]):
+    """A result of type ``T`` that is not here yet, and what is to be done with it.
+
+    Callbacks and errbacks form a ladder: each pair gets what the one before returned or raised, a
+    value on one side and a :class:`Failure` on the other. The first gets what :meth:`callback` or
+    :meth:`errback` was given. One that returns another Deferred makes the rest wait for that one.
+
+    Adding to a Deferred changes what its result is, so for type checkers it returns another:
+    of a ``Deferred[int]``, ``d.addCallback(str)`` is a ``Deferred[str]``. It is the same object.
+
+    It can be awaited, and yielded in a function with :func:`inlineCallbacks`.
+
+    >>> from marotte.defer import Deferred
+    >>> d = Deferred()
+    >>> d.addCallback(lambda n: 1 / n).addErrback(lambda failure: failure.getErrorMessage())
+    ... # doctest: +ELLIPSIS
+    <Deferred at 0x...>
+    >>> d.callback(0)
+    >>> d.result
+    'division by zero'
+    """
+
+    called: bool
+    """Whether it has fired, or was cancelled."""
+
+    paused: int
+    """How often it was paused more than unpaused. Waiting for another one counts as a pause."""
+
+    debug: bool
+    """Whether it keeps the stacks of its maker and of who fired it, for the texts of errors. On
+    the class: whether all do that; :func:`setDebugging` changes that."""
+
+    result: Any
+    """The latest result, or the Deferred that is waited for. Before it has fired there is no such
+    attribute."""
+
+    def __new__(cls, *_args: object, **_kwargs: object) -> Self: ...
+    def __init__(self, canceller: Callable[[Deferred[Any]], object] | None = None) -> None:
+        """``canceller(deferred)`` is called by :meth:`cancel` before it has fired. It may fire it
+        itself."""
+
+    @overload
+    def addCallback(
+        self,
+        callback: Callable[Concatenate[_T, _P], Deferred[_U] | Failure],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> Deferred[_U]:
+        """Calls ``callback(result, *args, **kwargs)`` with a value, at once if it is there. A
+        failure passes by. What it returns is the result from there on; what it raises is a
+        failure.
+
+        >>> from marotte.defer import succeed
+        >>> succeed(2).addCallback(pow, 5).result
+        32
+        """
+
+    @overload
+    def addCallback(
+        self,
+        callback: Callable[Concatenate[_T, _P], _U | Deferred[_U] | Failure],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> Deferred[_U]: ...
+    @overload
+    def addErrback(
+        self,
+        errback: Callable[Concatenate[Failure, _P], Failure],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> Deferred[_T]:
+        """Calls ``errback(failure, *args, **kwargs)`` with a failure. A value passes by. Unless it
+        returns the failure or raises, the failure is handled.
+
+        >>> from marotte.defer import fail
+        >>> fail(KeyError("key")).addErrback(lambda failure: failure.check(LookupError)).result
+        <class 'LookupError'>
+        """
+
+    @overload
+    def addErrback(
+        self,
+        errback: Callable[Concatenate[Failure, _P], Deferred[_U] | Failure],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> Deferred[_T | _U]: ...
+    @overload
+    def addErrback(
+        self,
+        errback: Callable[Concatenate[Failure, _P], _U | Deferred[_U] | Failure],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> Deferred[_T | _U]: ...
+    @overload
+    def addBoth(
+        self,
+        callback: Callable[Concatenate[_T | Failure, _P], Deferred[_U] | Failure],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> Deferred[_U]:
+        """Calls ``callback(result, *args, **kwargs)`` with a value or a failure."""
+
+    @overload
+    def addBoth(
+        self,
+        callback: Callable[Concatenate[_T | Failure, _P], _U | Deferred[_U] | Failure],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> Deferred[_U]: ...
+    @overload
+    def addCallbacks(
+        self,
+        callback: Callable[..., Deferred[_U] | Failure],
+        errback: None = None,
+        callbackArgs: Iterable[Any] | None = None,
+        callbackKeywords: Mapping[str, Any] | None = None,
+        errbackArgs: Iterable[Any] | None = None,
+        errbackKeywords: Mapping[str, Any] | None = None,
+    ) -> Deferred[_U]:
+        """Adds a callback and an errback side by side: only one of them is called. The errback is
+        not there for what the callback raises. ``None`` for arguments means that there are none.
+
+        >>> from marotte.defer import fail
+        >>> def recover(failure, value):
+        ...     return value
+        >>> fail(KeyError("key")).addCallbacks(str, recover, errbackArgs=("default",)).result
+        'default'
+        """
+
+    @overload
+    def addCallbacks(
+        self,
+        callback: Callable[..., _U | Deferred[_U] | Failure],
+        errback: None = None,
+        callbackArgs: Iterable[Any] | None = None,
+        callbackKeywords: Mapping[str, Any] | None = None,
+        errbackArgs: Iterable[Any] | None = None,
+        errbackKeywords: Mapping[str, Any] | None = None,
+    ) -> Deferred[_U]: ...
+    @overload
+    def addCallbacks(
+        self,
+        callback: Callable[..., Deferred[_U] | Failure],
+        errback: Callable[..., Failure],
+        callbackArgs: Iterable[Any] | None = None,
+        callbackKeywords: Mapping[str, Any] | None = None,
+        errbackArgs: Iterable[Any] | None = None,
+        errbackKeywords: Mapping[str, Any] | None = None,
+    ) -> Deferred[_U]: ...
+    @overload
+    def addCallbacks(
+        self,
+        callback: Callable[..., _U | Deferred[_U] | Failure],
+        errback: Callable[..., Failure],
+        callbackArgs: Iterable[Any] | None = None,
+        callbackKeywords: Mapping[str, Any] | None = None,
+        errbackArgs: Iterable[Any] | None = None,
+        errbackKeywords: Mapping[str, Any] | None = None,
+    ) -> Deferred[_U]: ...
+    @overload
+    def addCallbacks(
+        self,
+        callback: Callable[..., Deferred[_U] | Failure],
+        errback: Callable[..., Deferred[_V] | Failure],
+        callbackArgs: Iterable[Any] | None = None,
+        callbackKeywords: Mapping[str, Any] | None = None,
+        errbackArgs: Iterable[Any] | None = None,
+        errbackKeywords: Mapping[str, Any] | None = None,
+    ) -> Deferred[_U | _V]: ...
+    @overload
+    def addCallbacks(
+        self,
+        callback: Callable[..., Deferred[_U] | Failure],
+        errback: Callable[..., _V | Deferred[_V] | Failure],
+        callbackArgs: Iterable[Any] | None = None,
+        callbackKeywords: Mapping[str, Any] | None = None,
+        errbackArgs: Iterable[Any] | None = None,
+        errbackKeywords: Mapping[str, Any] | None = None,
+    ) -> Deferred[_U | _V]: ...
+    @overload
+    def addCallbacks(
+        self,
+        callback: Callable[..., _U | Deferred[_U] | Failure],
+        errback: Callable[..., Deferred[_V] | Failure],
+        callbackArgs: Iterable[Any] | None = None,
+        callbackKeywords: Mapping[str, Any] | None = None,
+        errbackArgs: Iterable[Any] | None = None,
+        errbackKeywords: Mapping[str, Any] | None = None,
+    ) -> Deferred[_U | _V]: ...
+    @overload
+    def addCallbacks(
+        self,
+        callback: Callable[..., _U | Deferred[_U] | Failure],
+        errback: Callable[..., _V | Deferred[_V] | Failure],
+        callbackArgs: Iterable[Any] | None = None,
+        callbackKeywords: Mapping[str, Any] | None = None,
+        errbackArgs: Iterable[Any] | None = None,
+        errbackKeywords: Mapping[str, Any] | None = None,
+    ) -> Deferred[_U | _V]: ...
+    def callback(self, result: _T | Failure) -> None:
+        """Fires it with a value, or with a failure. Raises :class:`AlreadyCalledError` if it has
+        fired before, except that one call after a :meth:`cancel` is swallowed, if there was no
+        canceller."""
+
+    def errback(self, fail: Failure | BaseException | None = None) -> None:
+        """Fires it with a failure: that of an exception, or without one that of the exception
+        being handled now.
+
+        >>> from marotte.defer import Deferred
+        >>> d = Deferred()
+        >>> d.errback(KeyError("key"))
+        >>> d.addErrback(lambda failure: repr(failure.value)).result
+        "KeyError('key')"
+        """
+
+    def pause(self) -> None:
+        """Holds it: nothing on its ladder runs until :meth:`unpause` was called as often."""
+
+    def unpause(self) -> None:
+        """Takes back one :meth:`pause`."""
+
+    def cancel(self) -> None:
+        """Says that the result is not wanted any more. If it has not fired, its canceller is
+        called, and unless that fires it, it fails with :class:`CancelledError`. If it waits for
+        another one, that is cancelled. Otherwise nothing happens.
+
+        >>> from marotte.defer import Deferred
+        >>> d = Deferred()
+        >>> d.cancel()
+        >>> d.addErrback(lambda failure: failure.type.__name__).result
+        'CancelledError'
+        """
+
+    def chainDeferred(self, d: Deferred[_T]) -> Deferred[None]:
+        """Fires ``d`` with the result that comes to this point of the ladder, which goes on with
+        ``None``."""
+
+    def addTimeout(
+        self,
+        timeout: float,
+        clock: _Clock,
+        onTimeoutCancel: Callable[[_T | Failure, float], _U | Deferred[_U] | Failure] | None = None,
+    ) -> Deferred[_T | _U]:
+        """Cancels it unless there is a result at this point of the ladder within that many
+        seconds. Its failure is then a :class:`TimeoutError`, or its result what
+        ``onTimeoutCancel(result, timeout)`` makes of it. The clock has Twisted's ``callLater``:
+        a reactor, or under asyncio ``marotte.defer.AsyncioClock()``."""
+
+    @classmethod
+    def fromCoroutine(
+        cls, coro: Coroutine[Deferred[Any], Any, _U] | Generator[Deferred[Any], Any, _U]
+    ) -> Deferred[_U]:
+        """Starts a coroutine that awaits Deferreds, and returns a Deferred for what it returns.
+
+        >>> from marotte.defer import Deferred, succeed
+        >>> async def double(d):
+        ...     return 2 * await d
+        >>> Deferred.fromCoroutine(double(succeed(21))).result
+        42
+        """
+
+    def asFuture(self, loop: AbstractEventLoop) -> Future[_T]:
+        """A future of an asyncio loop for the result, which the ladder then has no more.
+        Cancelling the future cancels the Deferred."""
+
+    @classmethod
+    def fromFuture(cls, future: Future[_U]) -> Deferred[_U]:
+        """A Deferred for the result of a future. Cancelling it cancels the future."""
+
+    @property
+    def callbacks(self) -> Any:
+        """Deprecated; as of Twisted 25.5, there is no use for it."""
+
+    def __await__(self) -> Generator[Deferred[Any], Any, _T]: ...
+    def __iter__(self) -> Generator[Deferred[Any], Any, _T]: ...
+    def __next__(self) -> Self:
+        """One step of waiting for it."""
+
+    def send(self, _value: object) -> Self:
+        """One step of waiting for it: a generator that delegates to it calls this."""
+
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
+    @classmethod
+    def __init_subclass__(cls, **_kwargs: object) -> None: ...
+
+@disjoint_base
+class DeferredList(Deferred[_T]):
+    """The results of several Deferreds, when all of them are there: a list of pairs
+    ``(True, value)`` and ``(False, failure)``, in their order.
+
+    >>> from marotte.defer import DeferredList, succeed
+    >>> DeferredList([succeed(1), succeed(2)]).result
+    [(True, 1), (True, 2)]
+    """
+
+    @overload
+    def __init__(
+        self: DeferredList[tuple[_U, int]],
+        deferredList: Iterable[Deferred[_U]],
+        fireOnOneCallback: Literal[True],
+        fireOnOneErrback: bool = False,
+        consumeErrors: bool = False,
+    ) -> None:
+        """With ``fireOnOneCallback``, the first value is enough: the result is it and its index.
+        With ``fireOnOneErrback``, so is the first failure: it is a :class:`FirstError`. With
+        ``consumeErrors``, failures end here, and need not be handled at the Deferreds of the
+        list."""
+
+    @overload
+    def __init__(
+        self: DeferredList[list[tuple[bool, _U]]],
+        deferredList: Iterable[Deferred[_U]],
+        fireOnOneCallback: Literal[False] = False,
+        fireOnOneErrback: bool = False,
+        consumeErrors: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DeferredList[Any],
+        deferredList: Iterable[Deferred[Any]],
+        fireOnOneCallback: bool = False,
+        fireOnOneErrback: bool = False,
+        consumeErrors: bool = False,
+    ) -> None: ...
+    @property
+    def fireOnOneCallback(self) -> bool:
+        """Whether the first value is the result."""
+
+    @property
+    def fireOnOneErrback(self) -> bool:
+        """Whether the first failure is the result."""
+
+    @property
+    def consumeErrors(self) -> bool:
+        """Whether failures are taken from the Deferreds of the list."""
+
+    @property
+    def resultList(self) -> list[tuple[bool, Any] | None]:
+        """The results as far as they have come; ``None`` for the others."""
+
+    @property
+    def finishedCount(self) -> int:
+        """How many results have come."""
+
+    def cancel(self) -> None:
+        """Cancels every Deferred of the list, unless the list has fired. What cancellers raise is
+        logged."""
+
+@disjoint_base
+class DeferredLock:
+    """A lock that one at a time has; the others wait for it in turn.
+
+    >>> from marotte.defer import DeferredLock
+    >>> lock = DeferredLock()
+    >>> lock.acquire().result is lock, lock.locked
+    (True, True)
+    >>> waiting = lock.run(print, "my turn")
+    >>> lock.release()
+    my turn
+    """
+
+    def __new__(cls, *_args: object, **_kwargs: object) -> Self: ...
+    @property
+    def locked(self) -> bool:
+        """Whether somebody has it."""
+
+    @property
+    def waiting(self) -> list[Deferred[Self]]:
+        """Who waits for it, the next one first. It is a copy."""
+
+    def acquire(self) -> Deferred[Self]:
+        """Fires with the lock when it is yours. Cancel it to wait no longer."""
+
+    def release(self) -> None:
+        """Gives it to the next one, at once. ``AssertionError`` if nobody has it."""
+
+    @overload
+    def run(
+        self, f: Callable[_P, Deferred[_U]], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> Deferred[_U]:
+        """Calls ``f(*args, **kwargs)`` when the lock is to be had, and releases it when that has
+        returned, or when the Deferred or the coroutine that it returns is done."""
+
+    @overload
+    def run(
+        self, f: Callable[_P, Coroutine[Any, Any, _U]], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> Deferred[_U]: ...
+    @overload
+    def run(
+        self, f: Callable[_P, _U | Deferred[_U]], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> Deferred[_U]: ...
+    def __aenter__(self) -> Deferred[Self]: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> Deferred[Literal[False]]: ...
+
+@disjoint_base
+class DeferredSemaphore:
+    """A lock that several at a time may have.
+
+    >>> from marotte.defer import DeferredSemaphore
+    >>> semaphore = DeferredSemaphore(2)
+    >>> [semaphore.acquire().called for _ in range(3)]
+    [True, True, False]
+    """
+
+    def __new__(cls, *_args: object, **_kwargs: object) -> Self: ...
+    def __init__(self, tokens: int) -> None:
+        """``tokens`` is how many may have it. ``ValueError`` if it is less than one."""
+
+    @property
+    def tokens(self) -> int:
+        """How many more may have it now."""
+
+    @property
+    def limit(self) -> int:
+        """How many may have it."""
+
+    @property
+    def waiting(self) -> list[Deferred[Self]]:
+        """Who waits for it, the next one first. It is a copy."""
+
+    def acquire(self) -> Deferred[Self]:
+        """Fires with the semaphore when it is yours. Cancel it to wait no longer."""
+
+    def release(self) -> None:
+        """Gives it to the next one, at once. ``AssertionError`` if nobody has it."""
+
+    @overload
+    def run(
+        self, f: Callable[_P, Deferred[_U]], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> Deferred[_U]:
+        """Calls ``f(*args, **kwargs)`` while holding it; see :meth:`DeferredLock.run`."""
+
+    @overload
+    def run(
+        self, f: Callable[_P, Coroutine[Any, Any, _U]], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> Deferred[_U]: ...
+    @overload
+    def run(
+        self, f: Callable[_P, _U | Deferred[_U]], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> Deferred[_U]: ...
+    def __aenter__(self) -> Deferred[Self]: ...
+    def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> Deferred[Literal[False]]: ...
+
+@disjoint_base
+class DeferredQueue(Generic[_T]):
+    """A queue whose readers wait for what is not there yet.
+
+    >>> from marotte.defer import DeferredQueue
+    >>> queue = DeferredQueue()
+    >>> got = queue.get().addCallback(print)
+    >>> queue.put("first")
+    first
+    """
+
+    def __new__(cls, *_args: object, **_kwargs: object) -> Self: ...
+    def __init__(self, size: int | None = None, backlog: int | None = None) -> None:
+        """``size`` is how many objects may lie in it, ``backlog`` how many may wait; ``None``: any
+        number."""
+
+    @property
+    def size(self) -> int | None:
+        """How many objects may lie in it."""
+
+    @property
+    def backlog(self) -> int | None:
+        """How many may wait."""
+
+    @property
+    def pending(self) -> list[_T]:
+        """What lies in it, the next one first. It is a copy."""
+
+    @property
+    def waiting(self) -> list[Deferred[_T]]:
+        """Who waits, the next one first. It is a copy."""
+
+    def put(self, obj: _T) -> None:
+        """Gives an object to the first that waits, or keeps it. Raises :class:`QueueOverflow` if
+        it is full."""
+
+    def get(self) -> Deferred[_T]:
+        """Fires with the next object. Cancel it to wait no longer. Raises :class:`QueueUnderflow`
+        if too many wait already."""
+
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
+
+def succeed(result: _T) -> Deferred[_T]:
+    """A Deferred that has fired already.
+
+    >>> from marotte.defer import succeed
+    >>> succeed(3).result
+    3
+    """
+
+def fail(result: Failure | BaseException | None = None) -> Deferred[Any]:
+    """A Deferred that has failed already; see :meth:`Deferred.errback`.
+
+    >>> from marotte.defer import fail
+    >>> fail(KeyError("key")).addErrback(lambda failure: failure.type).result
+    <class 'KeyError'>
+    """
+
+def execute(callable: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> Deferred[_T]:
+    """A Deferred for what a function returns, whatever that is, or raises.
+
+    >>> from marotte.defer import execute
+    >>> execute(divmod, 7, 2).result
+    (3, 1)
+    """
+
+@overload
+def maybeDeferred(
+    f: Callable[_P, Deferred[_T] | Failure], *args: _P.args, **kwargs: _P.kwargs
+) -> Deferred[_T]:
+    """Calls a function that may or may not be asynchronous, and returns a Deferred: the one that
+    it returns, or one for the coroutine, or for the value, or for what it raises.
+
+    >>> from marotte.defer import maybeDeferred
+    >>> maybeDeferred(divmod, 7, 2).result
+    (3, 1)
+    """
+
+@overload
+def maybeDeferred(
+    f: Callable[_P, Coroutine[Any, Any, _T]], *args: _P.args, **kwargs: _P.kwargs
+) -> Deferred[_T]: ...
+@overload
+def maybeDeferred(
+    f: Callable[_P, _T | Deferred[_T] | Failure], *args: _P.args, **kwargs: _P.kwargs
+) -> Deferred[_T]: ...
+@overload
+def ensureDeferred(coro: Deferred[_T]) -> Deferred[_T]:
+    """A Deferred for a coroutine that awaits Deferreds, which starts at once. A Deferred is
+    returned as it is. Raises :class:`NotACoroutineError` for anything else.
+
+    >>> from marotte.defer import ensureDeferred, succeed
+    >>> async def double(d):
+    ...     return 2 * await d
+    >>> ensureDeferred(double(succeed(21))).result
+    42
+    """
+
+@overload
+def ensureDeferred(
+    coro: Coroutine[Deferred[Any], Any, _T] | Generator[Deferred[Any], Any, _T],
+) -> Deferred[_T]: ...
+def gatherResults(
+    deferredList: Iterable[Deferred[_T]], consumeErrors: bool = False
+) -> Deferred[list[_T]]:
+    """The values of several Deferreds, in their order, when all of them are there. The first
+    failure is that of the whole, as a :class:`FirstError`. Cancelling it cancels all of them.
+
+    >>> from marotte.defer import gatherResults, succeed
+    >>> gatherResults([succeed(1), succeed(2)]).result
+    [1, 2]
+    """
+
+def race(ds: Iterable[Deferred[_T]]) -> Deferred[tuple[int, _T]]:
+    """The first value of several Deferreds, with its index; the others are cancelled. If all fail,
+    so does this, with a :class:`FailureGroup`. Cancelling it cancels all of them.
+
+    >>> from marotte.defer import Deferred, race, succeed
+    >>> race([Deferred(), succeed("quick")]).result
+    (1, 'quick')
+    """
+
+@final
+class DebugFlag:
+    """What ``Deferred.debug`` is: one switch for all, which each Deferred may set for itself."""
+
+    @staticmethod
+    def set(on: bool) -> None:
+        """Sets it for all; see ``marotte.defer.setDebugging``."""
+
+    def __get__(self, object: Deferred[Any] | None, class_: Any = None, /) -> bool:
+        """Of one, or of all."""
+
+    def __set__(self, object: Deferred[Any], on: object, /) -> None:
+        """Sets it for one."""
+
+def _unwind_generator(generator: Generator[Any, Any, _T]) -> Deferred[_T]: ...
+def recognise_deferred(class_: type[Any], /) -> None:
+    """Makes a class of Deferreds known that is not derived from ours: an object of exactly this
+    class is waited for where one of ours would be. It needs ``addBoth`` and ``cancel``."""

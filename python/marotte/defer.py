@@ -31,28 +31,27 @@ from marotte._core import (
     DeferredQueue,
     DeferredSemaphore,
     ensureDeferred,
+    execute,
     fail,
     gatherResults,
     maybeDeferred,
+    race,
     succeed,
 )
-from marotte._core import execute as execute
-from marotte._core import race as race
-from marotte._defer.debug import DebugInfo as DebugInfo
-from marotte._defer.debug import logger
+from marotte._defer.debug import DebugInfo, logger
 from marotte._defer.errors import (
     AlreadyCalledError,
     AlreadyTryingToLockError,
     CancelledError,
+    FailureGroup,
+    FirstError,
+    NotACoroutineError,
+    QueueOverflow,
+    QueueUnderflow,
     TimeoutError,
     _DefGen_Return,
     _InternalInlineCallbacksCancelledError,
 )
-from marotte._defer.errors import FailureGroup as FailureGroup
-from marotte._defer.errors import FirstError as FirstError
-from marotte._defer.errors import NotACoroutineError as NotACoroutineError
-from marotte._defer.errors import QueueOverflow as QueueOverflow
-from marotte._defer.errors import QueueUnderflow as QueueUnderflow
 from marotte._defer.genuine import share_classes
 from marotte._defer.imports import when_imported
 from marotte.failure import Failure
@@ -62,19 +61,28 @@ __all__ = [
     "SUCCESS",
     "AlreadyCalledError",
     "AlreadyTryingToLockError",
+    "AsyncioClock",
     "CancelledError",
+    "DebugInfo",
     "Deferred",
     "DeferredFilesystemLock",
     "DeferredList",
     "DeferredLock",
     "DeferredQueue",
     "DeferredSemaphore",
+    "FailureGroup",
+    "FirstError",
+    "NotACoroutineError",
+    "QueueOverflow",
+    "QueueUnderflow",
     "TimeoutError",
     "ensureDeferred",
+    "execute",
     "fail",
     "gatherResults",
     "inlineCallbacks",
     "maybeDeferred",
+    "race",
     "returnValue",
     "succeed",
 ]
@@ -94,7 +102,7 @@ DeferredErrback = Callable[..., object]
 _DEFERRED_SUBCLASSES: list[type[Any]] = [Deferred, DeferredList]
 
 if TYPE_CHECKING:
-    from marotte._defer.clock import AsyncioClock as AsyncioClock
+    from marotte._defer.clock import AsyncioClock
     from marotte._defer.debug import Logger
     from marotte._defer.filelock import DeferredFilesystemLock
 
@@ -177,18 +185,20 @@ def getDebugging() -> bool:
     return Deferred.debug
 
 
-def __getattr__(name: str) -> Any:
-    if name == "log":
-        return logger()
-    if name == "DeferredFilesystemLock":
-        from marotte._defer.filelock import DeferredFilesystemLock
+if not TYPE_CHECKING:
 
-        return DeferredFilesystemLock
-    if name == "AsyncioClock":
-        from marotte._defer.clock import AsyncioClock
+    def __getattr__(name: str) -> Any:
+        if name == "log":
+            return logger()
+        if name == "DeferredFilesystemLock":
+            from marotte._defer.filelock import DeferredFilesystemLock
 
-        return AsyncioClock
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            return DeferredFilesystemLock
+        if name == "AsyncioClock":
+            from marotte._defer.clock import AsyncioClock
+
+            return AsyncioClock
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _adapt_trial(reporter: Any) -> None:
