@@ -16,7 +16,9 @@ mod values;
 
 use pyo3::prelude::*;
 
-#[pymodule]
+// Not tried without the interpreter lock: a free-threaded Python switches it on for this module,
+// and says so.
+#[pymodule(gil_used = true)]
 mod _core {
     #[pymodule_export]
     use crate::deferred::{

@@ -2,11 +2,10 @@
 
 #![allow(non_snake_case, reason = "the names are Twisted's")]
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::AtomicU8;
 
 use marotte::deferred::{self, AlreadyCalled, Chain, Entry, Firing, Outcome, Returned};
-use pyo3::PyTypeInfo;
-use pyo3::exceptions::{PyAttributeError, PyDeprecationWarning, PyStopIteration, PyTypeError};
+use pyo3::exceptions::{PyAttributeError, PyDeprecationWarning};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -16,6 +15,7 @@ use crate::host::PyHost;
 
 use super::attributes;
 use super::callback::{Callback, Canceller, Continuation, keywords};
+use super::debug::{debugs_all, own};
 use super::guard::{Guard, Guarded};
 use super::parts::{Kind, is_failure, kind_of, parts};
 use super::pickling;
@@ -24,8 +24,8 @@ use super::pickling;
 #[pyclass(subclass, frozen, weakref, module = "marotte.defer")]
 pub(crate) struct Deferred {
     inner: Guarded<Inner>,
-    /// Whether this one keeps the stacks of its maker and its caller: see [`Debug`].
-    debug: AtomicU8,
+    /// Whether this one keeps the stacks of its maker and its caller: see [`debug`](super::debug).
+    pub(super) debug: AtomicU8,
 }
 
 pub(super) struct Inner {
@@ -43,11 +43,11 @@ struct More {
 }
 
 impl Inner {
-    fn info(&self) -> Option<&Py<PyAny>> {
+    pub(super) fn info(&self) -> Option<&Py<PyAny>> {
         self.more.as_ref()?.info.as_ref()
     }
 
-    fn set_info(&mut self, info: Py<PyAny>) {
+    pub(super) fn set_info(&mut self, info: Py<PyAny>) {
         self.more.get_or_insert_default().info = Some(info);
     }
 
@@ -59,21 +59,6 @@ impl Inner {
     pub(super) fn set_attributes(&mut self, attributes: Option<Py<PyDict>>) {
         self.more.get_or_insert_default().attributes = attributes;
     }
-}
-
-/// `Deferred.debug` as it is for all of them.
-static DEBUG: AtomicBool = AtomicBool::new(false);
-
-/// True while all of them are to keep stacks and local variables.
-pub(super) fn debugs_all() -> bool {
-    DEBUG.load(Ordering::Relaxed)
-}
-
-/// `debug` of one of them.
-mod own {
-    pub(super) const UNSET: u8 = 0;
-    pub(super) const OFF: u8 = 1;
-    pub(super) const ON: u8 = 2;
 }
 
 /// A result given from outside, as an outcome.
@@ -96,7 +81,7 @@ impl Deferred {
     /// A new one of exactly this class.
     pub(super) fn create(py: Python<'_>, chain: Chain<PyHost>) -> PyResult<Bound<'_, Self>> {
         let deferred = Bound::new(py, Self::around(chain))?;
-        if DEBUG.load(Ordering::Relaxed) {
+        if debugs_all() {
             Self::note_creator(&deferred)?;
         }
         Ok(deferred)
@@ -107,21 +92,6 @@ impl Deferred {
         self.inner.lock(py)
     }
 
-    /// True if it keeps stacks and local variables.
-    pub(super) fn debugs(slf: &Bound<'_, Self>) -> bool {
-        match slf.get().debug.load(Ordering::Relaxed) {
-            own::UNSET if slf.get_type().is(Self::type_object(slf.py())) => {
-                DEBUG.load(Ordering::Relaxed)
-            }
-            // A subclass may say so too.
-            own::UNSET => slf
-                .getattr(intern!(slf.py(), "debug"))
-                .and_then(|debug| debug.is_truthy())
-                .unwrap_or(false),
-            set => set == own::ON,
-        }
-    }
-
     /// Fires it without asking whether a subclass does that in another way.
     pub(super) fn fire(slf: &Bound<'_, Self>, outcome: Outcome<PyHost>) -> PyResult<()> {
         let py = slf.py();
@@ -130,14 +100,6 @@ impl Deferred {
             drop(outcome);
             Self::already_called(slf).unwrap_or_else(|error| error)
         })
-    }
-
-    fn note_invoker(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        if Self::debugs(slf) && !slf.get().inner(py).chain.called() {
-            Self::note_stack(slf, intern!(py, "invoker"))?;
-        }
-        Ok(())
     }
 
     /// For callbacks whose end is to fire another Deferred: what they return then.
@@ -154,53 +116,6 @@ impl Deferred {
         })))
     }
 
-    /// The error of firing it for the second time.
-    pub(super) fn already_called(slf: &Bound<'_, Self>) -> PyResult<PyErr> {
-        let py = slf.py();
-        let debugs = Self::debugs(slf);
-        let class = parts(py)?.already_called.bind(py);
-        let error = if debugs {
-            let text = Self::info(slf)?.call_method0(intern!(py, "_getDebugTracebacks"))?;
-            class.call1((format!("\n{text}"),))?
-        } else {
-            class.call0()?
-        };
-        Ok(PyErr::from_value(error))
-    }
-
-    fn note_creator(slf: &Bound<'_, Self>) -> PyResult<()> {
-        Self::note_stack(slf, intern!(slf.py(), "creator"))
-    }
-
-    fn note_stack(slf: &Bound<'_, Self>, name: &Bound<'_, PyString>) -> PyResult<()> {
-        let py = slf.py();
-        let stack = parts(py)?.stack.bind(py).call0()?;
-        Self::info(slf)?.setattr(name, stack)
-    }
-
-    fn info<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
-        if let Some(info) = slf.get().inner(py).info() {
-            return Ok(info.bind(py).clone());
-        }
-        let info = parts(py)?.debug_info.bind(py).call0()?;
-        slf.get().inner(py).set_info(info.clone().unbind());
-        Ok(info)
-    }
-
-    /// A failure has come to the end of the ladder, or has left it.
-    pub(super) fn note_failure(slf: &Bound<'_, Self>, rests: bool) -> PyResult<()> {
-        let py = slf.py();
-        let failure = {
-            let inner = slf.get().inner(py);
-            match inner.chain.outcome() {
-                Some(Err(failure)) if rests => failure.clone_ref(py),
-                _ => py.None(),
-            }
-        };
-        Self::info(slf)?.setattr(intern!(py, "failResult"), failure)
-    }
-
     /// The latest result, or the Deferred that is waited for.
     fn current(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         let inner = self.inner(py);
@@ -209,45 +124,6 @@ impl Deferred {
             (None, Some(waited_for)) => Some(waited_for.clone_ref(py).into_any()),
             (None, None) => None,
         }
-    }
-
-    /// The value, if there is one to be had: what `await` returns.
-    #[inline]
-    pub(super) fn ready_value<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {
-        let inner = slf.get().inner(slf.py());
-        match inner.chain.outcome() {
-            Some(Ok(value)) if inner.chain.called() && inner.chain.paused() == 0 => {
-                Some(value.bind(slf.py()).clone())
-            }
-            _ => None,
-        }
-    }
-
-    /// One step of `await`: the value by `StopIteration`, a failure by what it raises, or `self` if
-    /// there is nothing yet.
-    pub(super) fn step<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
-        let py = slf.py();
-        if let Some(value) = Self::ready_value(slf) {
-            // A tuple would be taken apart.
-            return Err(PyStopIteration::new_err((value.unbind(),)));
-        }
-        let (failure, noted) = {
-            let mut inner = slf.get().inner(py);
-            match inner.chain.outcome() {
-                Some(Err(failure)) if inner.chain.called() && inner.chain.paused() == 0 => {
-                    let failure = failure.clone_ref(py);
-                    (failure, inner.chain.mark_handled())
-                }
-                _ => return Ok(slf.clone()),
-            }
-        };
-        if noted {
-            Self::note_failure(slf, false)?;
-        }
-        failure
-            .bind(py)
-            .call_method0(intern!(py, "raiseException"))?;
-        Err(PyTypeError::new_err("raiseException() did not raise"))
     }
 }
 
@@ -296,7 +172,6 @@ impl Deferred {
 
     // addCallback, addErrback, addBoth and callback are in `fast`.
 
-    #[expect(clippy::too_many_arguments, reason = "they are Twisted's")]
     #[pyo3(signature = (callback, errback=None, callbackArgs=None, callbackKeywords=None, errbackArgs=None, errbackKeywords=None))]
     fn addCallbacks<'py>(
         slf: Bound<'py, Self>,
@@ -620,35 +495,5 @@ impl Deferred {
             .lock_for_collector()
             .map(|mut inner| std::mem::replace(&mut *inner, empty));
         drop(old);
-    }
-}
-
-/// ``Deferred.debug``: one switch for all, which each may set for itself.
-#[pyclass(frozen)]
-pub(crate) struct DebugFlag;
-
-#[pymethods]
-impl DebugFlag {
-    fn __get__(
-        &self,
-        object: Option<&Bound<'_, Deferred>>,
-        _class: Option<&Bound<'_, PyAny>>,
-    ) -> bool {
-        match object.map(|object| object.get().debug.load(Ordering::Relaxed)) {
-            None | Some(own::UNSET) => DEBUG.load(Ordering::Relaxed),
-            Some(set) => set == own::ON,
-        }
-    }
-
-    fn __set__(&self, object: &Bound<'_, Deferred>, on: &Bound<'_, PyAny>) -> PyResult<()> {
-        let on = if on.is_truthy()? { own::ON } else { own::OFF };
-        object.get().debug.store(on, Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// Sets it for all.
-    #[staticmethod]
-    fn set(on: bool) {
-        DEBUG.store(on, Ordering::Relaxed);
     }
 }

@@ -13,8 +13,9 @@ use pyo3::types::{PyInt, PyString};
 use crate::host::PyHost;
 
 use super::callback::{Callback, Canceller, failure, native};
-use super::class::{Deferred, debugs_all, outcome_of};
+use super::class::{Deferred, outcome_of};
 use super::context;
+use super::debug::debugs_all;
 use super::functions::succeed;
 use super::guard::Guarded;
 use super::parts::{Kind, kind_of, parts};

@@ -6,7 +6,8 @@ use marotte::deferred::Chain;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use super::class::{Deferred, debugs_all, outcome_of};
+use super::class::{Deferred, outcome_of};
+use super::debug::debugs_all;
 use super::driver;
 use super::parts::{Kind, failure_of, kind_of, parts};
 

@@ -1,9 +1,11 @@
 //! `marotte.defer`: the Deferreds of the core for Python, with the face of Twisted's.
 
 mod attributes;
+mod awaiting;
 mod callback;
 mod class;
 mod context;
+mod debug;
 mod driver;
 mod fast;
 mod functions;
@@ -16,7 +18,8 @@ mod racing;
 mod share;
 mod timeout;
 
-pub(crate) use class::{DebugFlag, Deferred};
+pub(crate) use class::Deferred;
+pub(crate) use debug::DebugFlag;
 pub(crate) use driver::{ensure_deferred, unwind_generator};
 pub(crate) use fast::install as install_fast_methods;
 pub(crate) use functions::{execute, fail, maybe_deferred, succeed};
