@@ -7,6 +7,8 @@ Each row is a pair of processes, a server on CPU 1 and a client on CPU 0, over o
 connection. Rows take turns, in an order that changes from round to round, so that whatever else
 the machine does hits all of them alike; compare rows of one run only. ``--peers`` names a folder of
 peer benchmarks that speak the same arguments and JSON lines (see bench/README.md).
+
+Then the table of bench/python/deferreds.py, unless rows or workloads were chosen.
 """
 
 import argparse
@@ -165,6 +167,10 @@ def main():
                 out.flush()
     results.sort(key=lambda result: list(rows).index(result["peer"]))
     print(table(results, works))
+    if not (options.rows or options.works):
+        print(flush=True)
+        deferreds = [ROOT / ".venv/bin/python", ROOT / "bench/python/deferreds.py"]
+        subprocess.run(pinned(0, deferreds), check=True)
 
 
 if __name__ == "__main__":
