@@ -90,6 +90,38 @@ test("a page with 64 callers writes in batches", async () => {
   assert.ok(writes <= 128, `${writes} writes`);
 });
 
+test("Deferreds in a page: chains, promises, timeouts, and a failure that is reported", async () => {
+  const logged = [];
+  page.on("console", (message) => logged.push(message.text()));
+  const seen = await page.evaluate(async (uri) => {
+    const { CancelledError, Deferred, Tub, fail, gatherResults, succeed } = await import("/index.js");
+    const tub = new Tub();
+    const remote = tub.getReference(uri);
+    const inner = new Deferred();
+    const chain = succeed(1).addCallback(() => inner).addCallback((value) => remote.echo(value)).addCallback((value) => value * 2);
+    setTimeout(() => inner.callback(21), 5);
+    const late = new Deferred().addTimeout(5).addErrback((error) => error.name);
+    const controller = new AbortController();
+    const request = Deferred.fromPromise(fetch("/", { signal: controller.signal }), controller);
+    request.cancel();
+    const all = await gatherResults([chain, late, request.addErrback((error) => error instanceof CancelledError)]);
+    const deep = Array.from({ length: 100_000 }, () => new Deferred());
+    for (let i = 0; i < deep.length - 1; i++) deep[i].addCallback(() => deep[i + 1]);
+    for (const d of deep) d.callback("bottom");
+    const bottom = await deep[0];
+    const reported = new Promise((resolve) => {
+      const { onUnhandledError } = Deferred;
+      Deferred.onUnhandledError = (...args) => resolve(onUnhandledError(...args));
+    });
+    fail(new RangeError("nobody's"));
+    await reported;
+    tub.close();
+    return { all, bottom, aborted: controller.signal.aborted };
+  }, uri);
+  assert.deepEqual(seen, { all: [42, "TimeoutError", true], bottom: "bottom", aborted: true });
+  assert.ok(logged.some((text) => /nobody handled it.*RangeError: nobody's/s.test(text)), logged.join("\n"));
+});
+
 test("a page is told what it cannot do", async () => {
   const { listen, lost } = await page.evaluate(async () => {
     const { DisconnectedError, Tub } = await import("/index.js");
