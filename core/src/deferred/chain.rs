@@ -282,8 +282,18 @@ impl<H: Host> Chain<H> {
                     note: self.leave(),
                 }
             }
-            passed_by => Step::Skip(passed_by),
+            passed_by => {
+                self.running = true;
+                Step::Skip(passed_by)
+            }
         }
+    }
+
+    /// A rung that had no say is gone. As after one that had: a pause that was made meanwhile is
+    /// looked at where the next run begins.
+    pub(super) fn skipped(&mut self, cx: H::Cx<'_>) -> Step<H> {
+        self.running = false;
+        self.take(cx)
     }
 
     /// The outcome for a rung that runs now.

@@ -83,7 +83,7 @@ fn run<H: Host>(cx: H::Cx<'_>, link: &H::Link, mut step: Step<H>) {
             }
             Step::Skip(entry) => {
                 drop(entry);
-                H::with(cx, current, |chain| chain.proceed(cx))
+                H::with(cx, current, |chain| chain.skipped(cx))
             }
             Step::Call(callback, outcome) => calls::<H>(cx, current, callback, outcome),
             Step::Choose(pair, outcome) => {
