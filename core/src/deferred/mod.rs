@@ -57,3 +57,6 @@ pub use queue::{Overflow, Put, Queue, Taken, Underflow};
 pub use run::{add, fire, pause, unpause};
 pub use semaphore::{NotHeld, Semaphore};
 pub use timeout::{Timed, add_timeout, ring};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,6 @@
+//! The ladder, on a host as small as can be; and against a model.
+
+mod model;
+mod random;
+mod rules;
+mod toy;
