@@ -61,7 +61,7 @@ export class TimeoutError extends Error {
  *
  * @example
  * ```ts
- * gatherResults([succeed(1), fail(new RangeError("two"))]).addErrback((error) => {
+ * gatherResults([succeed(1), fail(new RangeError("two"))], { consumeErrors: true }).addErrback((error) => {
  *   if (error instanceof FirstError) console.log(error.index, error.subFailure.message); // 1 two
  * });
  * ```
