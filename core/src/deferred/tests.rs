@@ -1,6 +1,6 @@
 //! The ladder, on a host as small as can be; and against a model.
 
-mod model;
-mod random;
+pub(super) mod model;
+pub(super) mod random;
 mod rules;
-mod toy;
+pub(super) mod toy;

@@ -41,3 +41,6 @@ pub use resolver::Resolver;
 pub use returns::{Fallible, Next, Returns};
 pub use semaphore::{DeferredLock, DeferredSemaphore, Permit};
 pub use several::{AllFailed, Collected, FirstError, collect, gather, race};
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,18 @@ use super::failure::Failure;
 use super::host::{Rust, seal};
 use crate::deferred::Returned;
 
-/// How a ladder goes on: at once, or when another Deferred has a result.
+/// How a ladder goes on: at once, or when another Deferred has a result. For callbacks that do now
+/// the one, now the other.
+///
+/// ```
+/// # use marotte::deferred::{Deferred, Next};
+/// # fn fetch(page: u32) -> Deferred<String, String> { Deferred::succeed(format!("page {page}")) }
+/// let page = Deferred::succeed(4).and_then(|page| match page {
+///     0 => Next::Outcome(Ok("the cover".to_owned())),
+///     page => Next::Deferred(fetch(page)),
+/// });
+/// assert_eq!(page.try_take().unwrap(), Ok("page 4".to_owned()));
+/// ```
 pub enum Next<T, E> {
     /// With this, now.
     Outcome(Result<T, Failure<E>>),
@@ -45,7 +56,7 @@ impl<T: Send + 'static, E: Debug + Send + 'static> Next<T, E> {
 }
 
 /// What a function may return where a value or a failure comes next: a `Result<T, E>`, a
-/// `Result<T, Failure<E>>`, or a `Deferred<T, E>` to wait for.
+/// `Result<T, Failure<E>>`, a `Deferred<T, E>` to wait for, or [`Next`].
 #[diagnostic::on_unimplemented(
     message = "a callback cannot return `{Self}` here",
     note = "return a Result<{T}, {E}>, a Result<{T}, Failure<{E}>> or a Deferred<{T}, {E}>"
@@ -93,3 +104,4 @@ macro_rules! returns {
 returns!(Result<T, E>, this => Next::Outcome(this.map_err(Failure::Error)));
 returns!(Result<T, Failure<E>>, this => Next::Outcome(this));
 returns!(Deferred<T, E>, this => Next::Deferred(this));
+returns!(Next<T, E>, this => this);

@@ -1,5 +1,8 @@
 //! What Deferreds do, said as simply as can be: by recursion, on a table of numbered ones. It is
 //! Twisted's `_runCallbacks`, read off line by line.
+//!
+//! There is a variant for owned ones, as in Rust: fired at most once, returned at most once and then
+//! out of reach, and with values that are nowhere else while a callback looks at them.
 
 use std::collections::VecDeque;
 
@@ -15,6 +18,10 @@ struct Deferred {
     result: Option<Result_>,
     callbacks: VecDeque<Item>,
     fail_result: bool,
+    /// Of owned ones: it was returned, and so can be reached no more.
+    moved: bool,
+    /// Of owned ones: its resolver has been used.
+    resolved: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -29,25 +36,35 @@ enum Item {
 }
 
 #[derive(Default)]
-pub(super) struct Model {
+pub(in crate::deferred) struct Model {
     all: Vec<Deferred>,
-    pub(super) log: Vec<Event>,
+    owned: bool,
+    pub(in crate::deferred) log: Vec<Event>,
 }
 
 impl Model {
-    pub(super) fn new(cancellers: &[Option<Canceller>]) -> Self {
+    pub(in crate::deferred) fn new(cancellers: &[Option<Canceller>]) -> Self {
         let all = cancellers.iter().map(|&canceller| Deferred {
             canceller,
             ..Deferred::default()
         });
         Self {
             all: all.collect(),
-            log: Vec::new(),
+            ..Self::default()
         }
     }
 
-    pub(super) fn op(&mut self, op: &Op) {
+    pub(in crate::deferred) fn of_owned(cancellers: &[Option<Canceller>]) -> Self {
+        Self {
+            owned: true,
+            ..Self::new(cancellers)
+        }
+    }
+
+    pub(in crate::deferred) fn op(&mut self, op: &Op) {
         match op {
+            Op::Fire(d, _) if std::mem::replace(&mut self.all[*d].resolved, self.owned) => {}
+            Op::Add(d, _) if self.all[*d].moved => {}
             Op::Fire(d, outcome) => {
                 if !self.fire(*d, *outcome) {
                     self.log.push(Event::AlreadyCalled(*d));
@@ -154,12 +171,15 @@ impl Model {
                 (Rung::Callback(_), Err(_)) | (Rung::Errback(_), Ok(_)) => continue,
             };
             self.all[d].running = true;
-            let result = self.call(&script, given);
+            let result = self.call(d, &script, given);
             self.all[d].running = false;
             self.all[d].result = Some(result);
             if let Result_::Deferred(inner) = result {
+                let free = &self.all[inner];
+                let free = free.paused == 0
+                    && !(self.owned && (free.running || !free.callbacks.is_empty()));
                 match self.all[inner].result {
-                    Some(Result_::Outcome(stolen)) if self.all[inner].paused == 0 => {
+                    Some(Result_::Outcome(stolen)) if free => {
                         self.all[inner].result = Some(Result_::Outcome(Ok(None)));
                         self.all[inner].fail_result = false;
                         self.all[d].result = Some(Result_::Outcome(stolen));
@@ -177,13 +197,21 @@ impl Model {
         true
     }
 
-    fn call(&mut self, script: &Script, given: Result<Value, Failure>) -> Result_ {
+    fn call(&mut self, d: usize, script: &Script, given: Result<Value, Failure>) -> Result_ {
         self.log.push(Event::Called(script.name, given));
         script.ops.iter().for_each(|op| self.op(op));
         match script.end {
             End::Return(outcome) => Result_::Outcome(outcome),
             End::Same => Result_::Outcome(given),
-            End::Deferred(number) => Result_::Deferred(number),
+            End::Deferred(number) if self.all[number].moved => Result_::Outcome(given),
+            End::Deferred(number) => {
+                self.all[number].moved = self.owned;
+                if self.owned && number == d {
+                    Result_::Outcome(Err(Failure::Dropped))
+                } else {
+                    Result_::Deferred(number)
+                }
+            }
             End::Fire(number, outcome, result) => Result_::Outcome(if self.fire(number, outcome) {
                 result
             } else {
@@ -192,7 +220,7 @@ impl Model {
         }
     }
 
-    pub(super) fn states(&self) -> Vec<State> {
+    pub(in crate::deferred) fn states(&self) -> Vec<State> {
         let state = |d: &Deferred| State {
             called: d.called,
             paused: d.paused,

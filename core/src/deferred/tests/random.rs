@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::model::Model;
 use super::toy::{Canceller, End, Failure, Op, Rung, Script, Value, World};
 
-const DEFERREDS: usize = 5;
+pub(in crate::deferred) const DEFERREDS: usize = 5;
 
 fn outcome() -> impl Strategy<Value = Result<Value, Failure>> {
     prop_oneof![
@@ -14,7 +14,7 @@ fn outcome() -> impl Strategy<Value = Result<Value, Failure>> {
     ]
 }
 
-fn canceller() -> impl Strategy<Value = Option<Canceller>> {
+pub(in crate::deferred) fn canceller() -> impl Strategy<Value = Option<Canceller>> {
     prop_oneof![
         4 => Just(None),
         2 => Just(Some(Canceller::Nothing)),
@@ -24,7 +24,7 @@ fn canceller() -> impl Strategy<Value = Option<Canceller>> {
 }
 
 /// `depth`: so deep may callbacks stand in what callbacks do.
-fn op(depth: u32) -> BoxedStrategy<Op> {
+pub(in crate::deferred) fn op(depth: u32) -> BoxedStrategy<Op> {
     let number = 0..DEFERREDS;
     prop_oneof![
         4 => (number.clone(), outcome()).prop_map(|(number, outcome)| Op::Fire(number, outcome)),

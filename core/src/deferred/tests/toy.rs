@@ -8,22 +8,24 @@ use crate::deferred::{
 };
 
 /// A value: a number, or nothing.
-pub(super) type Value = Option<i32>;
+pub(in crate::deferred) type Value = Option<i32>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(in crate::deferred) enum Failure {
     Error(i32),
     Cancelled,
     AlreadyCalled,
+    /// Of owned ones: it can never come.
+    Dropped,
 }
 
 /// What an operation raised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Raised;
+pub(in crate::deferred) struct Raised;
 
 /// One thing to do to one of the Deferreds.
 #[derive(Clone, Debug)]
-pub(super) enum Op {
+pub(in crate::deferred) enum Op {
     Fire(usize, Result<Value, Failure>),
     Add(usize, Rung),
     Cancel(usize),
@@ -34,7 +36,7 @@ pub(super) enum Op {
 
 /// A rung to add.
 #[derive(Clone, Debug)]
-pub(super) enum Rung {
+pub(in crate::deferred) enum Rung {
     Callback(Script),
     Errback(Script),
     Both(Script),
@@ -43,17 +45,17 @@ pub(super) enum Rung {
 
 /// What a callback does.
 #[derive(Clone, Debug)]
-pub(super) struct Script {
+pub(in crate::deferred) struct Script {
     /// For the log.
-    pub(super) name: u32,
+    pub(in crate::deferred) name: u32,
     /// It does this first.
-    pub(super) ops: Vec<Op>,
-    pub(super) end: End,
+    pub(in crate::deferred) ops: Vec<Op>,
+    pub(in crate::deferred) end: End,
 }
 
 /// How a callback ends.
 #[derive(Clone, Debug)]
-pub(super) enum End {
+pub(in crate::deferred) enum End {
     Return(Result<Value, Failure>),
     /// What it was given.
     Same,
@@ -64,7 +66,7 @@ pub(super) enum End {
 
 /// What a canceller does to its Deferred.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Canceller {
+pub(in crate::deferred) enum Canceller {
     Nothing,
     Fire(Result<Value, Failure>),
     Raise,
@@ -72,7 +74,7 @@ pub(super) enum Canceller {
 
 /// What happened, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub(in crate::deferred) enum Event {
     Called(u32, Result<Value, Failure>),
     AlreadyCalled(usize),
     Asked(usize),
@@ -81,37 +83,37 @@ pub(super) enum Event {
 
 /// One Deferred as it is in the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct State {
-    pub(super) called: bool,
-    pub(super) paused: i32,
-    pub(super) result: Held,
-    pub(super) entries: usize,
+pub(in crate::deferred) struct State {
+    pub(in crate::deferred) called: bool,
+    pub(in crate::deferred) paused: i32,
+    pub(in crate::deferred) result: Held,
+    pub(in crate::deferred) entries: usize,
     /// A failure rests there, as far as the host was told.
-    pub(super) rests: bool,
+    pub(in crate::deferred) rests: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Held {
+pub(in crate::deferred) enum Held {
     Nothing,
     Outcome(Result<Value, Failure>),
     WaitsFor(usize),
 }
 
-pub(super) enum Toy {}
+pub(in crate::deferred) enum Toy {}
 
-pub(super) type Link = Rc<Node>;
+pub(in crate::deferred) type Link = Rc<Node>;
 
-pub(super) struct Node {
-    pub(super) number: usize,
+pub(in crate::deferred) struct Node {
+    pub(in crate::deferred) number: usize,
     chain: RefCell<Chain<Toy>>,
     rests: Cell<bool>,
 }
 
 /// The Deferreds of a program, and what has happened to them.
 #[derive(Clone)]
-pub(super) struct World {
-    pub(super) all: Rc<RefCell<Vec<Link>>>,
-    pub(super) log: Rc<RefCell<Vec<Event>>>,
+pub(in crate::deferred) struct World {
+    pub(in crate::deferred) all: Rc<RefCell<Vec<Link>>>,
+    pub(in crate::deferred) log: Rc<RefCell<Vec<Event>>>,
 }
 
 type Callback = Box<dyn FnOnce(Outcome<Toy>) -> Returned<Toy>>;
@@ -181,7 +183,7 @@ impl Host for Toy {
 
 impl World {
     /// With a Deferred for each.
-    pub(super) fn new(cancellers: &[Option<Canceller>]) -> Self {
+    pub(in crate::deferred) fn new(cancellers: &[Option<Canceller>]) -> Self {
         let world = Self {
             all: Rc::default(),
             log: Rc::default(),
@@ -209,7 +211,7 @@ impl World {
         })
     }
 
-    pub(super) fn link(&self, number: usize) -> Link {
+    pub(in crate::deferred) fn link(&self, number: usize) -> Link {
         Rc::clone(&self.all.borrow()[number])
     }
 
@@ -217,7 +219,7 @@ impl World {
         self.log.borrow_mut().push(event);
     }
 
-    pub(super) fn run(&self, op: &Op) {
+    pub(in crate::deferred) fn run(&self, op: &Op) {
         match op {
             Op::Fire(number, outcome) => {
                 if fire::<Toy>((), &self.link(*number), *outcome).is_err() {
@@ -268,7 +270,7 @@ impl World {
         })
     }
 
-    pub(super) fn state(&self, number: usize) -> State {
+    pub(in crate::deferred) fn state(&self, number: usize) -> State {
         let link = self.link(number);
         let chain = link.chain.borrow();
         State {
@@ -284,7 +286,7 @@ impl World {
         }
     }
 
-    pub(super) fn states(&self) -> Vec<State> {
+    pub(in crate::deferred) fn states(&self) -> Vec<State> {
         (0..self.all.borrow().len())
             .map(|number| self.state(number))
             .collect()
