@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use super::deferred::Deferred;
 use super::failure::Failure;
 use super::host::{boxed, open, open_fault, seal};
-use super::returns::Fallible;
+use super::returns::{Fallible, Returns};
 use crate::deferred::{Entry, Returned};
 
 /// These consume the handle and return one of another type on the same ladder; whoever holds a
@@ -72,7 +72,8 @@ impl<T: Send + 'static, E: Debug + Send + 'static> Deferred<T, E> {
         self.retype()
     }
 
-    /// Goes on with the failure: with a result in its place at once, or with another Deferred.
+    /// Goes on with the failure: with a value or a result in its place at once, or with another
+    /// Deferred. To change the type of the error, too, [`map_err`](Self::map_err) it first.
     ///
     /// ```
     /// # use marotte::deferred::{Deferred, Failure};
@@ -81,8 +82,11 @@ impl<T: Send + 'static, E: Debug + Send + 'static> Deferred<T, E> {
     ///     other => Err(other),
     /// });
     /// assert_eq!(cached.try_take().unwrap(), Ok("yesterday's"));
+    ///
+    /// let count = Deferred::<u32, String>::fail("offline".into()).or_else(|_| 0);
+    /// assert_eq!(count.try_take().unwrap(), Ok(0));
     /// ```
-    pub fn or_else<R: Fallible<T, E>>(
+    pub fn or_else<R: Returns<T, E>>(
         self,
         f: impl FnOnce(Failure<E>) -> R + Send + 'static,
     ) -> Self {

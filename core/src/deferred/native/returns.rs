@@ -57,6 +57,8 @@ impl<T: Send + 'static, E: Debug + Send + 'static> Next<T, E> {
 
 /// What a function may return where a value or a failure comes next: a `Result<T, E>`, a
 /// `Result<T, Failure<E>>`, a `Deferred<T, E>` to wait for, or [`Next`].
+///
+/// If the compiler cannot tell which of the two `Result`s is meant, `Ok::<_, E>(…)` says so.
 #[diagnostic::on_unimplemented(
     message = "a callback cannot return `{Self}` here",
     note = "return a Result<{T}, {E}>, a Result<{T}, Failure<{E}>> or a Deferred<{T}, {E}>"
