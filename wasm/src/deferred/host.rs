@@ -1,6 +1,7 @@
 //! JavaScript as a host of Deferreds.
 
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 
 use marotte::deferred::{self, Chain, Outcome, Returned, Timed};
 
@@ -14,7 +15,9 @@ pub(crate) enum JsDeferreds {}
 pub(crate) struct Threw;
 
 thread_local! {
-    static CHAINS: RefCell<Vec<Chain<JsDeferreds>>> = const { RefCell::new(Vec::new()) };
+    /// Never dropped, because a table that may be is looked after whenever it is touched.
+    static CHAINS: RefCell<ManuallyDrop<Vec<Chain<JsDeferreds>>>> =
+        const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 }
 
 /// Puts a ladder under a number that JavaScript chose; what was there has ended.
@@ -23,7 +26,7 @@ pub(super) fn put(link: u32, chain: Chain<JsDeferreds>) {
 }
 
 impl JsDeferreds {
-    #[inline]
+    #[inline(always)]
     pub(super) fn with_chain<R>(link: u32, f: impl FnOnce(&mut Chain<Self>) -> R) -> R {
         CHAINS.with_borrow_mut(|chains| {
             let index = link as usize;
@@ -85,10 +88,12 @@ impl deferred::Host for JsDeferreds {
         Some(*back)
     }
 
+    #[inline(always)]
     fn with<R>((): (), link: &u32, f: impl FnOnce(&mut Chain<Self>) -> R) -> R {
         Self::with_chain(*link, f)
     }
 
+    #[inline(always)]
     fn call((): (), link: &u32, callback: u32, outcome: Outcome<Self>) -> Returned<Self> {
         match imports::deferred_call(*link, callback, outcome.is_err()) {
             VALUE => Returned::Outcome(Ok(())),

@@ -13,6 +13,7 @@ const CALLBACK: u32 = 0;
 /// Called with a failure.
 const ERRBACK: u32 = 1;
 
+#[inline(always)]
 fn entry(kind: u32, number: u32) -> Entry<JsDeferreds> {
     match kind {
         CALLBACK => Entry::Callback(number),
