@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::deferred::Deferred;
 use super::failure::Failure;
-use super::host::{Link, Rust, Shared, boxed, caught, open};
+use super::host::{Link, Rust, boxed, caught, open};
 use super::resolver::Resolver;
 use crate::deferred::{Entry, Host, Outcome, Returned, add, cancel};
 use crate::native::BoxFuture;
@@ -112,8 +112,8 @@ impl<T, E> Drop for Wait<T, E> {
             let left = (mailbox.waker.take(), mailbox.outcome.take());
             drop(mailbox);
             if let Some(outcome) = left.1 {
-                // It came, and was not looked at: a failure is reported by this.
-                drop(Shared::fired(outcome));
+                // It came, and was not looked at: a failure is as unhandled as it was.
+                drop(Rust::with((), &self.link, |chain| chain.replace(outcome)));
                 return;
             }
         }
