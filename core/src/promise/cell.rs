@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::host::{Host, Outcome, OwnedMessage};
 use crate::vat::{Connection, Import};
 
+use super::embargo::Embargo;
 use crate::flat::drop_flat;
 
 /// One promise.
@@ -20,6 +21,10 @@ use crate::flat::drop_flat;
 /// its route: they wait here, or travel ahead to where the value will be.
 pub struct Cell<H: Host> {
     pub(crate) state: State<H>,
+    /// Messages have travelled ahead along the route.
+    ahead: bool,
+    /// What later messages wait for, one after the other.
+    embargoes: Vec<Arc<Embargo<H>>>,
     /// True once anybody asked for the outcome, so a failure will be seen.
     handled: bool,
 }
@@ -52,9 +57,14 @@ pub enum Reaction<H: Host> {
     Feed(H::Promise),
     /// Deliver a message that waits for the target; its result settles the promise, if given.
     Message(OwnedMessage<H>, Option<H::Promise>),
+    /// Lift an embargo: the peer has sent on what went ahead.
+    Lift(Lift<H>),
     /// Tell a peer's resolver.
     Tell(Arc<Connection<H>>, u64),
 }
+
+/// An embargo to be lifted; opaque.
+pub struct Lift<H: Host>(pub(crate) Arc<Embargo<H>>);
 
 /// Messages that waited for a promise, and the promises for their results.
 pub(crate) type Waiting<H> = Vec<(OwnedMessage<H>, Option<<H as Host>::Promise>)>;
@@ -75,6 +85,8 @@ impl<H: Host> Cell<H> {
                 route,
                 reactions: Vec::new(),
             },
+            ahead: false,
+            embargoes: Vec::new(),
             handled: false,
         }
     }
@@ -83,6 +95,8 @@ impl<H: Host> Cell<H> {
     pub fn settled(outcome: Outcome<H>) -> Self {
         Self {
             state: State::Settled(outcome),
+            ahead: false,
+            embargoes: Vec::new(),
             handled: false,
         }
     }
@@ -135,6 +149,37 @@ impl<H: Host> Cell<H> {
                 State::Pending { .. } => unreachable!("it was replaced by a settled state"),
             },
         }
+    }
+
+    /// Notes that a message travels ahead along the route, `through` an embargo that is being
+    /// lifted. False if the promise has settled, or taken another way, and the message must not.
+    pub(crate) fn go_ahead(&mut self, through: Option<&Arc<Embargo<H>>>) -> bool {
+        let may = self.is_pending() && self.embargo(through).is_none();
+        self.ahead |= may;
+        may
+    }
+
+    /// True if messages have travelled ahead; no more so once it was asked.
+    pub(crate) fn take_ahead(&mut self) -> bool {
+        std::mem::take(&mut self.ahead)
+    }
+
+    /// The embargo that a message has to wait for, if it does not come `through` that one.
+    pub(crate) fn embargo(
+        &mut self,
+        through: Option<&Arc<Embargo<H>>>,
+    ) -> Option<&Arc<Embargo<H>>> {
+        if self.embargoes.is_empty() {
+            return None;
+        }
+        self.embargoes.retain(|embargo| embargo.is_active());
+        let is_other = |one: &&Arc<Embargo<H>>| !through.is_some_and(|this| Arc::ptr_eq(one, this));
+        self.embargoes.iter().find(is_other)
+    }
+
+    /// Puts an embargo on later messages, behind those in force.
+    pub(crate) fn add_embargo(&mut self, embargo: Arc<Embargo<H>>) {
+        self.embargoes.push(embargo);
     }
 
     /// Where messages go while the promise is pending.

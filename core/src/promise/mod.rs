@@ -5,5 +5,8 @@
 //! settle is in [`vat`](crate::vat).
 
 mod cell;
+mod embargo;
 
-pub use cell::{Cell, Reaction, Route};
+pub(crate) use cell::Waiting;
+pub use cell::{Cell, Lift, Reaction, Route};
+pub(crate) use embargo::{Embargo, Held};

@@ -7,13 +7,15 @@ use super::connection::Connection;
 use super::{Turn, Vat};
 use crate::captp::Target;
 use crate::error::Error;
-use crate::host::{Host, Message, Outcome, OwnedMessage, Ref};
-use crate::promise::{Cell, Reaction, Route};
+use crate::host::{Host, Message, Outcome, Ref};
+use crate::promise::{Cell, Embargo, Held, Lift, Reaction, Route, Waiting};
 
 /// Where a message to a promise goes now.
 enum Hop<H: Host> {
     /// It waits in the promise.
     Waits,
+    /// It waits until earlier ones have arrived.
+    Held(Arc<Embargo<H>>),
     Peer(Arc<Connection<H>>, Target),
     /// The same, as long as the promise has not settled.
     Ahead(H::Promise, Arc<Connection<H>>, Target),
@@ -24,8 +26,10 @@ enum Hop<H: Host> {
 /// What a step has left to do. A queue instead of recursion: a peer can make chains of promises
 /// deeper than any stack.
 enum Work<H: Host> {
-    Settle(H::Promise, Outcome<H>),
-    Send(Ref<H>, OwnedMessage<H>, Option<H::Promise>),
+    /// Settle a promise, which shares the embargoes of the one that it followed.
+    Settle(H::Promise, Outcome<H>, Vec<Arc<Embargo<H>>>),
+    /// Send on what an embargo held.
+    Lift(Arc<Embargo<H>>),
 }
 
 impl<H: Host> Vat<H> {
@@ -57,11 +61,35 @@ impl<H: Host> Vat<H> {
     fn finish(self: &Arc<Self>, cx: H::Cx<'_>, mut work: VecDeque<Work<H>>) {
         while let Some(step) = work.pop_front() {
             match step {
-                Work::Settle(promise, outcome) => {
-                    self.settle_one(cx, &promise, outcome, &mut work);
+                Work::Settle(promise, outcome, shared) => {
+                    self.settle_one(cx, &promise, outcome, shared, &mut work);
                 }
-                Work::Send(target, message, result) => {
-                    self.dispatch(cx, &target, message.view(), result, &mut work);
+                Work::Lift(embargo) => self.lift(cx, &embargo, &mut work),
+            }
+        }
+    }
+
+    /// Sends on what an embargo held, in order.
+    fn lift(
+        self: &Arc<Self>,
+        cx: H::Cx<'_>,
+        embargo: &Arc<Embargo<H>>,
+        work: &mut VecDeque<Work<H>>,
+    ) {
+        loop {
+            let held = embargo.take();
+            if held.is_empty() {
+                return;
+            }
+            for item in held {
+                match item {
+                    Held::Message(promise, message, result) => {
+                        let target = Ref::Promise(promise);
+                        self.travel(cx, target, message.view(), result, Some(embargo), work);
+                    }
+                    Held::Tell(promise, connection, resolver) => {
+                        self.tell_through(cx, &promise, &connection, resolver, Some(embargo));
+                    }
                 }
             }
         }
@@ -73,20 +101,35 @@ impl<H: Host> Vat<H> {
         cx: H::Cx<'_>,
         target: &Ref<H>,
         message: Message<'_, H>,
-        mut result: Option<H::Promise>,
+        result: Option<H::Promise>,
         work: &mut VecDeque<Work<H>>,
     ) {
-        let mut hop = Hop::Ref(target.dup(cx));
+        self.travel(cx, target.dup(cx), message, result, None, work);
+    }
+
+    fn travel(
+        self: &Arc<Self>,
+        cx: H::Cx<'_>,
+        target: Ref<H>,
+        message: Message<'_, H>,
+        mut result: Option<H::Promise>,
+        through: Option<&Arc<Embargo<H>>>,
+        work: &mut VecDeque<Work<H>>,
+    ) {
+        let mut hop = Hop::Ref(target);
+        // The promises that only lead to others: the next message need not pass them.
+        let mut passed: Vec<H::Promise> = Vec::new();
         loop {
             hop = match hop {
-                Hop::Waits => return,
+                Hop::Waits | Hop::Held(_) => return,
                 Hop::Peer(connection, to) => {
                     // Without a promise to look at it cannot be refused.
                     let _ = connection.send(cx, to, None, message, result, work);
                     return;
                 }
                 Hop::Ahead(promise, connection, to) => {
-                    match connection.send(cx, to, Some(&promise), message, result, work) {
+                    let on = Some((&promise, through));
+                    match connection.send(cx, to, on, message, result, work) {
                         Ok(()) => return,
                         // It settled in between, on another thread.
                         Err(back) => {
@@ -111,9 +154,35 @@ impl<H: Host> Vat<H> {
                             // Its failure will be the result's, and be seen there.
                             cell.mark_handled();
                         }
-                        next_hop(cx, cell)
+                        match cell.embargo(through) {
+                            Some(embargo) => Hop::Held(Arc::clone(embargo)),
+                            None => next_hop(cx, cell),
+                        }
                     });
+                    if passed.len() > 1 {
+                        shorten::<H>(cx, &mut passed, &promise);
+                    }
                     match hop {
+                        Hop::Held(embargo) => {
+                            let held = Held::Message(
+                                H::dup_promise(cx, &promise),
+                                message.to_owned(cx),
+                                result.take(),
+                            );
+                            match embargo.hold(held) {
+                                Ok(()) => return,
+                                // It was lifted in between, on another thread.
+                                Err(Held::Message(_, _, back)) => {
+                                    result = back;
+                                    Hop::Ref(Ref::Promise(promise))
+                                }
+                                Err(Held::Tell(..)) => return,
+                            }
+                        }
+                        Hop::Ref(next) => {
+                            passed.push(promise);
+                            Hop::Ref(next)
+                        }
                         Hop::Waits => {
                             let waiting = Reaction::Message(message.to_owned(cx), result.take());
                             match H::with_cell(cx, &promise, |cell| cell.react(waiting)) {
@@ -138,7 +207,7 @@ impl<H: Host> Vat<H> {
                     }
                 },
                 Hop::Settled(broken) => {
-                    work.extend(result.map(|result| Work::Settle(result, broken)));
+                    work.extend(result.map(|result| Work::Settle(result, broken, Vec::new())));
                     return;
                 }
             };
@@ -168,7 +237,30 @@ impl<H: Host> Vat<H> {
         connection: &Arc<Connection<H>>,
         resolver: u64,
     ) {
+        self.tell_through(cx, promise, connection, resolver, None);
+    }
+
+    fn tell_through(
+        self: &Arc<Self>,
+        cx: H::Cx<'_>,
+        promise: &H::Promise,
+        connection: &Arc<Connection<H>>,
+        resolver: u64,
+        through: Option<&Arc<Embargo<H>>>,
+    ) {
         let settled = H::with_cell(cx, promise, |cell| {
+            // A peer that asks now may be about to lift an embargo of its own: what is held here has
+            // to go on first.
+            if let Some(embargo) = cell.embargo(through) {
+                let held = Held::Tell(
+                    H::dup_promise(cx, promise),
+                    Arc::clone(connection),
+                    resolver,
+                );
+                if embargo.hold(held).is_ok() {
+                    return None;
+                }
+            }
             let late = cell
                 .react(Reaction::Tell(Arc::clone(connection), resolver))
                 .is_err();
@@ -184,7 +276,7 @@ impl<H: Host> Vat<H> {
     /// it to that one; a cycle breaks it.
     pub fn settle(self: &Arc<Self>, cx: H::Cx<'_>, promise: H::Promise, outcome: Outcome<H>) {
         let mut work = VecDeque::new();
-        self.settle_one(cx, &promise, outcome, &mut work);
+        self.settle_one(cx, &promise, outcome, Vec::new(), &mut work);
         self.finish(cx, work);
     }
 
@@ -193,15 +285,42 @@ impl<H: Host> Vat<H> {
         cx: H::Cx<'_>,
         promise: &H::Promise,
         outcome: Outcome<H>,
+        shared: Vec<Arc<Embargo<H>>>,
         work: &mut VecDeque<Work<H>>,
     ) {
         let Some(outcome) = self.follow(cx, promise, outcome, work) else {
             return;
         };
-        let settled = H::with_cell(cx, promise, |cell| cell.settle(outcome));
-        let Ok((reactions, _route)) = settled else {
+        // Messages that have gone ahead to a peer must arrive before any that go elsewhere now. A
+        // failure or plain data they find wherever they are.
+        let leads_to = match &outcome {
+            Outcome::Fulfilled(value) => H::target(cx, value),
+            Outcome::Broken(_) => None,
+        };
+        let settled = H::with_cell(cx, promise, |cell| {
+            let way = cell.route().and_then(way_of);
+            let (mut reactions, route) = cell.settle(outcome)?;
+            let detour = cell.take_ahead() && leads_to.is_some();
+            let fence = way.filter(|(connection, _)| {
+                detour && !matches!(&leads_to, Some(Ref::Far(at)) if Arc::ptr_eq(at.connection(), connection))
+            });
+            let waiting = take_messages(&mut reactions);
+            let mut embargoes = shared;
+            let own = (fence.is_some() || !waiting.is_empty())
+                .then(|| Embargo::new(cx, promise, waiting));
+            embargoes.extend(own.clone());
+            for embargo in &embargoes {
+                cell.add_embargo(Arc::clone(embargo));
+            }
+            Ok::<_, Outcome<H>>((reactions, route, fence, own, embargoes))
+        });
+        // If it had settled before, this outcome is dropped out here.
+        let Ok((reactions, _route, fence, own, embargoes)) = settled else {
             return;
         };
+        if let Some(embargo) = &own {
+            self.lift_after(cx, fence, embargo, work);
+        }
         if reactions.is_empty() {
             return;
         }
@@ -215,14 +334,40 @@ impl<H: Host> Vat<H> {
                         self.push_turn(Turn::Call(callback, outcome.dup(cx)));
                     }
                 }
-                Reaction::Feed(other) => work.push_back(Work::Settle(other, outcome.dup(cx))),
-                Reaction::Tell(connection, resolver) => connection.tell(cx, resolver, &outcome),
-                Reaction::Message(message, result) => {
-                    let target = Ref::Promise(H::dup_promise(cx, promise));
-                    work.push_back(Work::Send(target, message, result));
+                Reaction::Feed(other) => {
+                    work.push_back(Work::Settle(other, outcome.dup(cx), embargoes.clone()));
                 }
+                Reaction::Tell(connection, resolver) => connection.tell(cx, resolver, &outcome),
+                Reaction::Lift(Lift(embargo)) => work.push_back(Work::Lift(embargo)),
+                // They were taken out.
+                Reaction::Message(..) => {}
             }
         }
+    }
+
+    /// Lifts an embargo: at once, or when the peer has sent on what went ahead to it. It is asked to
+    /// tell when the promise settles, which it has; so its answer comes behind what it sent on.
+    fn lift_after(
+        self: &Arc<Self>,
+        cx: H::Cx<'_>,
+        fence: Option<(Arc<Connection<H>>, Target)>,
+        embargo: &Arc<Embargo<H>>,
+        work: &mut VecDeque<Work<H>>,
+    ) {
+        if let Some((connection, target)) = fence {
+            let mut cell = Cell::pending();
+            let lift = Reaction::Lift(Lift(Arc::clone(embargo)));
+            // It is pending, so the reaction stays; and nobody else needs to look at it.
+            let _ = cell.react(lift);
+            let answer = H::new_promise(cx, self, cell);
+            if connection
+                .with_session(|session| session.listen(target, answer))
+                .is_ok()
+            {
+                return;
+            }
+        }
+        work.push_back(Work::Lift(Arc::clone(embargo)));
     }
 
     /// If the outcome is itself a promise, chains to it or takes its outcome.
@@ -253,24 +398,80 @@ impl<H: Host> Vat<H> {
                 None => break other,
             }
         };
-        let waiting = H::with_cell(cx, promise, |cell| {
-            let route = Route::Chained(H::dup_promise(cx, &end));
-            cell.is_pending().then(|| cell.set_route(route))
+        let beyond = H::with_cell(cx, &end, |cell| match cell.embargo(None) {
+            Some(_) => None,
+            None => cell.route().and_then(way_of),
         });
-        let (_old, waiting) = waiting?;
-        // Messages that wait here go first, so that order is kept.
-        for (message, result) in waiting {
-            work.push_back(Work::Send(
-                Ref::Promise(H::dup_promise(cx, &end)),
-                message,
-                result,
-            ));
+        let chained = H::with_cell(cx, promise, |cell| {
+            if !cell.is_pending() {
+                return None;
+            }
+            let way = cell.route().and_then(way_of);
+            let (old, waiting) = cell.set_route(Route::Chained(H::dup_promise(cx, &end)));
+            let fence = way.filter(|(connection, _)| {
+                cell.take_ahead()
+                    && !matches!(&beyond, Some((next, _)) if Arc::ptr_eq(next, connection))
+            });
+            // Messages that wait here go first, so that order is kept.
+            let embargo = (fence.is_some() || !waiting.is_empty())
+                .then(|| Embargo::new(cx, promise, waiting));
+            if let Some(embargo) = &embargo {
+                cell.add_embargo(Arc::clone(embargo));
+            }
+            Some((old, fence, embargo))
+        });
+        let (_old, fence, embargo) = chained?;
+        if let Some(embargo) = &embargo {
+            self.lift_after(cx, fence, embargo, work);
         }
         let feed = Reaction::Feed(H::dup_promise(cx, promise));
         H::with_cell(cx, &end, |cell| match cell.react(feed) {
             Ok(()) => None,
             Err(_) => cell.outcome().map(|outcome| outcome.dup(cx)),
         })
+    }
+}
+
+/// Where messages to a promise travel ahead to.
+fn way_of<H: Host>(route: &Route<H>) -> Option<(Arc<Connection<H>>, Target)> {
+    match route {
+        Route::Question(connection, number) => {
+            Some((Arc::clone(connection), Target::Answer(*number)))
+        }
+        Route::Import(import) => Some((
+            Arc::clone(import.connection()),
+            Target::Export(import.position()),
+        )),
+        Route::Here | Route::Chained(_) => None,
+    }
+}
+
+fn take_messages<H: Host>(reactions: &mut Vec<Reaction<H>>) -> Waiting<H> {
+    let mut waiting = Vec::new();
+    if reactions
+        .iter()
+        .any(|reaction| matches!(reaction, Reaction::Message(..)))
+    {
+        for reaction in std::mem::take(reactions) {
+            match reaction {
+                Reaction::Message(message, result) => waiting.push((message, result)),
+                other => reactions.push(other),
+            }
+        }
+    }
+    waiting
+}
+
+/// Leads promises that are resolved to others straight to the last one, `end`.
+fn shorten<H: Host>(cx: H::Cx<'_>, passed: &mut Vec<H::Promise>, end: &H::Promise) {
+    for promise in passed.drain(..) {
+        let old = H::with_cell(cx, &promise, |cell| {
+            if cell.embargo(None).is_some() || !matches!(cell.route(), Some(Route::Chained(_))) {
+                return None;
+            }
+            Some(cell.set_route(Route::Chained(H::dup_promise(cx, end))))
+        });
+        drop(old);
     }
 }
 
@@ -297,7 +498,7 @@ impl<H: Host> Connection<H> {
         self: &Arc<Self>,
         cx: H::Cx<'_>,
         to: Target,
-        ahead_on: Option<&H::Promise>,
+        ahead_on: Option<(&H::Promise, Option<&Arc<Embargo<H>>>)>,
         message: Message<'_, H>,
         result: Option<H::Promise>,
         work: &mut VecDeque<Work<H>>,
@@ -306,7 +507,8 @@ impl<H: Host> Connection<H> {
         let mut stale = false;
         let sent = self.with_session(|session| {
             // Under the session's lock, as releases are.
-            stale = ahead_on.is_some_and(|on| !H::with_cell(cx, on, |cell| cell.is_pending()));
+            stale = ahead_on
+                .is_some_and(|(on, through)| !H::with_cell(cx, on, |cell| cell.go_ahead(through)));
             if stale {
                 return Err(question);
             }
@@ -323,16 +525,20 @@ impl<H: Host> Connection<H> {
             (Ok(Some(number)), Some(result)) => {
                 let route = Route::Question(Arc::clone(self), number);
                 // The old route holds nothing but perhaps a handle; it is dropped out here.
-                let (_old, waiting) = H::with_cell(cx, &result, |cell| cell.set_route(route));
-                // What was sent to the result before follows, ahead of what will be.
-                for (message, next) in waiting {
-                    let target = Ref::Promise(H::dup_promise(cx, &result));
-                    work.push_back(Work::Send(target, message, next));
-                }
+                let (_old, embargo) = H::with_cell(cx, &result, |cell| {
+                    let (old, waiting) = cell.set_route(route);
+                    // What was sent to the result before follows, ahead of what will be.
+                    let embargo = (!waiting.is_empty()).then(|| Embargo::new(cx, &result, waiting));
+                    if let Some(embargo) = &embargo {
+                        cell.add_embargo(Arc::clone(embargo));
+                    }
+                    (old, embargo)
+                });
+                work.extend(embargo.map(Work::Lift));
             }
             (Err(_), Some(result)) => {
                 let failure = H::failure(cx, self.gone());
-                work.push_back(Work::Settle(result, Outcome::Broken(failure)));
+                work.push_back(Work::Settle(result, Outcome::Broken(failure), Vec::new()));
             }
             _ => {}
         }
