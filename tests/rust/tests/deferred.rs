@@ -1,5 +1,7 @@
 //! Deferreds as a Rust program uses them.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::future::{Future, IntoFuture};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -575,8 +577,10 @@ fn a_failure_that_nobody_handles_is_reported_once() {
     #[derive(Debug, PartialEq, Clone)]
     struct Mine(&'static str);
     type Failing = Deferred<i32, Mine>;
+    /// With where it was made.
+    type Report = (Option<Mine>, String);
 
-    let reports: Arc<Mutex<Vec<(Option<Mine>, String)>>> = Arc::default();
+    let reports: Arc<Mutex<Vec<Report>>> = Arc::default();
     let seen = Arc::clone(&reports);
     set_unhandled_hook(move |unhandled| {
         let mine = unhandled.downcast_ref::<Mine>().cloned();

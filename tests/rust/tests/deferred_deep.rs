@@ -1,6 +1,8 @@
 //! Chains of a million Deferreds: whatever moves them, nothing recurses. Tests run on threads with
 //! stacks of 2 MiB, which a frame of 2 bytes for each would fill.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
