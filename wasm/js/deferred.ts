@@ -56,6 +56,16 @@ let ringing: Alarm | undefined;
 /** The Deferred whose callback has just returned another one. */
 let joining: Deferred<any> | undefined;
 
+/** How many callbacks stand inside one another on the stack. */
+let depth = 0;
+/** So many may before we look at how much of the stack is left. */
+const SHALLOW = 64;
+
+/** Throws where little of the stack is left: here, and not within WebAssembly, which could not clean up. */
+function checkStack(frames = 128): number {
+  return depth <= SHALLOW || frames === 0 ? 0 : checkStack(frames - 1) + 1;
+}
+
 function rethrow(): never {
   const error = thrown;
   thrown = undefined;
@@ -270,6 +280,7 @@ export class Deferred<T = unknown> implements PromiseLike<T> {
   }
 
   #add(kind: number, rung: AnyFunction | Rung): this & Deferred<any> {
+    checkStack();
     if (this.#link !== NONE) {
       const number = this.#push(rung);
       const mark = this.#enter();
@@ -321,6 +332,7 @@ export class Deferred<T = unknown> implements PromiseLike<T> {
       if (this.#link !== NONE && wasm.deferred_fire(this.#link, failed)) return;
       throw new AlreadyCalledError();
     }
+    checkStack();
     this.#called = true;
     this.#value = result;
     this.#canceller = undefined;
@@ -347,6 +359,7 @@ export class Deferred<T = unknown> implements PromiseLike<T> {
    * ```
    */
   cancel(): void {
+    checkStack();
     if (this.#link === NONE) {
       if (this.#called) return;
       this.#hold();
@@ -381,6 +394,7 @@ export class Deferred<T = unknown> implements PromiseLike<T> {
    * @throws {Error} if there is none to take back
    */
   unpause(): void {
+    checkStack();
     if (this.#link !== NONE) {
       const mark = this.#enter();
       const wasPaused = wasm.deferred_unpause(this.#link);
@@ -400,6 +414,7 @@ export class Deferred<T = unknown> implements PromiseLike<T> {
    * ```
    */
   addTimeout<U = never>(ms: number, { onTimeout, clock = globalThis }: TimeoutOptions<T, U> = {}): Deferred<T | Passed<Awaited<U>>> {
+    checkStack();
     const alarm = new Alarm(ms, clock, onTimeout);
     if (this.#link === NONE) this.#hold();
     const number = this.#push(alarm);
@@ -538,6 +553,7 @@ export class Deferred<T = unknown> implements PromiseLike<T> {
     const rung = deferred.#take(number) as AnyFunction | Rung;
     const given = deferred.#value;
     joining = undefined;
+    depth++;
     try {
       if (failed && rung instanceof Observer && deferred.#seen === UNSEEN) deferred.#seen = AWAITED;
       const result = typeof rung === "function" ? rung(given) : rung.run(given, failed);
@@ -556,6 +572,8 @@ export class Deferred<T = unknown> implements PromiseLike<T> {
       if (!failed || error !== given) deferred.#seen = UNSEEN;
       deferred.#value = error;
       return FAILURE;
+    } finally {
+      depth--;
     }
   }
 
