@@ -53,17 +53,17 @@ def parse(arguments):
 
 
 def run_one(options, module, expected):
-    """Runs a module's tests, then those that failed with Twisted's own defer.py."""
+    """Runs a module's tests; if some fail, then again with Twisted's own defer.py."""
     run = process.run_module(module, options.mode, options.timeout)
     broken = [run.broken] if run.broken else []
     broken += run.leaks
     if not run.broken:
         for test in expected:
             run.outcomes.setdefault(test, process.Outcome("missing"))
-    failed = [t for t, o in run.outcomes.items() if o.bad and o.kind != "missing"]
     genuine = {}
-    if failed and options.mode != "genuine":
-        genuine = process.run_module(module, "genuine", options.timeout, failed).outcomes
+    if options.mode != "genuine" and any(outcome.bad for outcome in run.outcomes.values()):
+        # All of them: by itself a test may fail for another reason.
+        genuine = process.run_module(module, "genuine", options.timeout).outcomes
     return report.Result(module, run.outcomes, genuine, broken, run.seconds)
 
 
