@@ -5,8 +5,28 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::class::Deferred;
+use super::driver;
 
 impl Deferred {
+    /// What `await` goes through: the Deferred itself, but for a pending one in a task of asyncio's.
+    pub(super) fn iterator<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        if driver::is_stepping() || Self::ready_value(&slf).is_some() {
+            return Ok(slf.into_any());
+        }
+        let asyncio = py.import(intern!(py, "asyncio"))?;
+        // None as well in the callbacks of a loop, where coroutines of ours go on.
+        let Ok(task) = asyncio.call_method0(intern!(py, "current_task")) else {
+            return Ok(slf.into_any());
+        };
+        if task.is_none() {
+            return Ok(slf.into_any());
+        }
+        let event_loop = task.call_method0(intern!(py, "get_loop"))?;
+        slf.call_method1(intern!(py, "asFuture"), (event_loop,))?
+            .call_method0(intern!(py, "__await__"))
+    }
+
     /// The value, if there is one to be had: what `await` returns.
     #[inline]
     pub(super) fn ready_value<'py>(slf: &Bound<'py, Self>) -> Option<Bound<'py, PyAny>> {

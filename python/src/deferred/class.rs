@@ -317,8 +317,9 @@ impl Deferred {
             .call_method1(intern!(py, "GenericAlias"), (cls, item))
     }
 
-    fn __await__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
-        slf
+    /// Under asyncio, in a task, it awaits a future for the result instead: a task knows no other.
+    fn __await__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::iterator(slf)
     }
 
     fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {

@@ -1,5 +1,7 @@
 //! Driving generators and coroutines that wait for Deferreds: `inlineCallbacks`, `ensureDeferred`.
 
+use std::cell::Cell;
+
 use marotte::deferred::{self, Chain, Entry, Outcome};
 use pyo3::PyTypeInfo;
 use pyo3::exceptions::PyStopIteration;
@@ -153,6 +155,11 @@ impl Driver {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let object = match kind_of(&object) {
+            Kind::Value if is_future(&object)? => {
+                // The future was told that somebody waits, as asyncio's tasks do.
+                object.setattr(intern!(py, "_asyncio_future_blocking"), false)?;
+                Deferred::type_object(py).call_method1(intern!(py, "fromFuture"), (object,))?
+            }
             Kind::Value => Self::start(object)?.into_any(),
             Kind::Deferred(_) | Kind::Foreign | Kind::Failure => object,
         };
@@ -223,6 +230,32 @@ impl Driver {
     }
 }
 
+thread_local! {
+    /// How many bodies this thread is in the middle of stepping.
+    static STEPPING: Cell<usize> = const { Cell::new(0) };
+}
+
+/// True while this thread steps a coroutine of ours, which may be inside of a task of asyncio's.
+pub(super) fn is_stepping() -> bool {
+    STEPPING.get() > 0
+}
+
+/// Counts down when it is dropped.
+struct Stepping;
+
+impl Stepping {
+    fn begin() -> Self {
+        STEPPING.set(STEPPING.get() + 1);
+        Self
+    }
+}
+
+impl Drop for Stepping {
+    fn drop(&mut self) {
+        STEPPING.set(STEPPING.get() - 1);
+    }
+}
+
 /// Steps a body, in its context, until there is nothing to give it.
 fn step<'py>(
     body: &Bound<'py, PyAny>,
@@ -231,6 +264,7 @@ fn step<'py>(
 ) -> PyResult<Progress<'py>> {
     let py = body.py();
     let _inside = context::enter(context)?;
+    let _stepping = Stepping::begin();
     loop {
         let thrown = outcome.is_err();
         let sent = match outcome {
@@ -256,7 +290,9 @@ fn step<'py>(
         outcome = match kind_of(&yielded) {
             Kind::Deferred(_) | Kind::Foreign => return Ok(Progress::Waits(yielded)),
             Kind::Failure => Err(yielded.unbind()),
-            Kind::Value if is_body(&yielded)? => return Ok(Progress::Waits(yielded)),
+            Kind::Value if is_body(&yielded)? || is_future(&yielded)? => {
+                return Ok(Progress::Waits(yielded));
+            }
             Kind::Value => Ok(yielded.unbind()),
         };
     }
@@ -321,6 +357,13 @@ fn raised(py: Python<'_>, error: PyErr, thrown: bool) -> Progress<'_> {
     }
 }
 
+/// True for plain data of the most frequent kinds.
+fn is_data(object: &Bound<'_, PyAny>) -> bool {
+    object.is_none()
+        || object.is_exact_instance_of::<PyInt>()
+        || object.is_exact_instance_of::<PyString>()
+}
+
 /// True for something that can be driven: a generator or a coroutine.
 fn is_body(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = object.py();
@@ -329,10 +372,10 @@ fn is_body(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     if class.is(parts.generator.bind(py)) || class.is(parts.coroutine.bind(py)) {
         return Ok(true);
     }
-    // Plain data of the most frequent kinds, and then whatever registers as a coroutine.
-    if object.is_none() || class.is(PyInt::type_object(py)) || class.is(PyString::type_object(py)) {
+    if is_data(object) {
         return Ok(false);
     }
+    // Whatever registers as a coroutine.
     static CELL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let coroutine = CELL.get_or_try_init(py, || {
         py.import("collections.abc")?
@@ -340,6 +383,15 @@ fn is_body(object: &Bound<'_, PyAny>) -> PyResult<bool> {
             .map(Bound::unbind)
     })?;
     object.is_instance(coroutine.bind(py))
+}
+
+/// True for a future of asyncio's that is awaited.
+fn is_future(object: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if is_data(object) {
+        return Ok(false);
+    }
+    let blocking = object.getattr_opt(intern!(object.py(), "_asyncio_future_blocking"))?;
+    blocking.map_or(Ok(false), |blocking| blocking.is_truthy())
 }
 
 /// Drives the generator of an ``inlineCallbacks`` function.
