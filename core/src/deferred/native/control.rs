@@ -9,6 +9,21 @@ use crate::flat::drop_flat;
 /// Cancels or pauses a Deferred from elsewhere, whatever its type.
 ///
 /// It does not keep the Deferred alive. Once that is gone, these methods do nothing.
+///
+/// ```
+/// use marotte::deferred::Deferred;
+///
+/// let (build, resolver) = Deferred::<u32, String>::new();
+/// let stop = build.control();
+/// let failed = std::thread::spawn(move || build.or_else(|failure| {
+///     println!("{failure}");
+///     0
+/// }));
+/// stop.cancel();
+/// assert!(stop.is_called());
+/// # failed.join().unwrap();
+/// # drop(resolver);
+/// ```
 #[derive(Clone)]
 pub struct Control {
     shared: Weak<Shared>,
@@ -51,6 +66,16 @@ impl Control {
 }
 
 /// Holds a Deferred until it is dropped. There may be several for one.
+///
+/// ```
+/// # use marotte::deferred::Deferred;
+/// let (deferred, resolver) = Deferred::<u32, String>::new();
+/// let paused = deferred.control().pause().unwrap();
+/// resolver.callback(4).unwrap();
+/// let deferred = deferred.try_take().unwrap_err();
+/// drop(paused);
+/// assert_eq!(deferred.try_take().unwrap(), Ok(4));
+/// ```
 #[must_use = "the Deferred goes on when this is dropped"]
 pub struct Paused {
     link: Option<Link>,

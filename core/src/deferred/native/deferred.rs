@@ -129,6 +129,15 @@ impl<T, E> Deferred<T, E> {
 
 impl<T: Send + 'static, E: Debug + Send + 'static> Deferred<T, E> {
     /// One that has not fired, and what fires it.
+    ///
+    /// ```
+    /// use marotte::deferred::Deferred;
+    ///
+    /// let (answer, resolver) = Deferred::<u32, String>::new();
+    /// std::thread::spawn(move || resolver.callback(42)).join().unwrap()?;
+    /// assert_eq!(answer.try_take().unwrap(), Ok(42));
+    /// # Ok::<(), marotte::deferred::Late<u32, String>>(())
+    /// ```
     #[track_caller]
     pub fn new() -> (Self, Resolver<T, E>) {
         Self::pair(None)
@@ -221,6 +230,16 @@ impl<T: Send + 'static, E: Debug + Send + 'static> Deferred<T, E> {
 
     /// Adds an errback, which is given the failure and returns a value in its place, or a failure
     /// again. Values pass by.
+    ///
+    /// ```
+    /// # use marotte::deferred::{Deferred, Failure};
+    /// let deferred = Deferred::<u32, _>::fail("busy");
+    /// deferred.add_errback(|failure| match failure {
+    ///     Failure::Error("busy") => Ok(0),
+    ///     other => Err(other),
+    /// });
+    /// assert_eq!(deferred.try_take().unwrap(), Ok(0));
+    /// ```
     pub fn add_errback<R: Returns<T, E>>(
         &self,
         f: impl FnOnce(Failure<E>) -> R + Send + 'static,

@@ -134,6 +134,14 @@ impl<E> From<E> for Failure<E> {
 /// A Deferred fires once; this is the outcome that came too late, because it was cancelled before.
 ///
 /// Work that cannot be stopped has this happen to it as a matter of course: `let _ =` ignores it.
+///
+/// ```
+/// # use marotte::deferred::{Deferred, Late};
+/// let (deferred, resolver) = Deferred::<u32, String>::with_canceller(|_| println!("stopping"));
+/// deferred.cancel();
+/// let Err(Late(outcome)) = resolver.callback(4) else { unreachable!() };
+/// assert_eq!(outcome, Ok(4));
+/// ```
 pub struct Late<T, E>(pub Result<T, Failure<E>>);
 
 impl<T, E> fmt::Debug for Late<T, E> {

@@ -19,6 +19,16 @@ use crate::sync::lock;
 ///
 /// As with other futures, dropping it early means that nobody wants the result: the Deferred is
 /// cancelled.
+///
+/// ```
+/// use std::future::IntoFuture;
+/// use marotte::deferred::Deferred;
+///
+/// let (deferred, _resolver) = Deferred::<u32, String>::new();
+/// let control = deferred.control();
+/// drop(deferred.into_future());
+/// assert!(control.is_called());
+/// ```
 #[must_use = "futures do nothing unless awaited"]
 pub struct Wait<T, E> {
     link: Link,

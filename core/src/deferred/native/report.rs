@@ -9,6 +9,17 @@ use super::failure::Failure;
 use super::host::AnyError;
 
 /// A failure at the end of a Deferred that is gone: nobody will handle it any more.
+///
+/// ```
+/// use marotte::deferred::{Deferred, set_unhandled_hook};
+///
+/// set_unhandled_hook(|unhandled| {
+///     if let Some(error) = unhandled.downcast_ref::<std::io::Error>() {
+///         println!("{}: {:?}", unhandled.made(), error.kind());
+///     }
+/// });
+/// drop(Deferred::<(), _>::fail(std::io::Error::other("the disk is full")));
+/// ```
 pub struct Unhandled<'a> {
     failure: &'a Failure<Box<dyn AnyError>>,
     made: &'static Location<'static>,

@@ -13,6 +13,13 @@ use crate::flat::drop_flat;
 /// Fires a Deferred: once, so each of these methods consumes it.
 ///
 /// If it is dropped, the Deferred fails with [`Failure::Dropped`]: nobody waits for ever.
+///
+/// ```
+/// # use marotte::deferred::{Deferred, Failure};
+/// let (deferred, resolver) = Deferred::<u32, String>::new();
+/// drop(resolver);
+/// assert_eq!(deferred.try_take().unwrap(), Err(Failure::Dropped));
+/// ```
 #[must_use = "if it is dropped, the Deferred fails"]
 pub struct Resolver<T, E> {
     /// `None` once it has been used.

@@ -59,6 +59,17 @@ impl<T: Send + 'static, E: Debug + Send + 'static> Next<T, E> {
 /// `Result<T, Failure<E>>`, a `Deferred<T, E>` to wait for, or [`Next`].
 ///
 /// If the compiler cannot tell which of the two `Result`s is meant, `Ok::<_, E>(…)` says so.
+///
+/// ```
+/// use marotte::deferred::{Deferred, Fallible};
+///
+/// /// Starts at once whatever it is.
+/// fn start<R: Fallible<u32, String>>(work: impl FnOnce() -> R) -> Deferred<u32, String> {
+///     work().into_next().into_deferred()
+/// }
+/// assert!(start(|| Ok::<_, String>(1)).is_called());
+/// assert!(start(|| Deferred::succeed(1)).is_called());
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a callback cannot return `{Self}` here",
     note = "return a Result<{T}, {E}>, a Result<{T}, Failure<{E}>> or a Deferred<{T}, {E}>"
@@ -69,6 +80,16 @@ pub trait Fallible<T, E> {
 }
 
 /// What a callback that keeps the type may return: a `T`, or whatever is [`Fallible`].
+///
+/// ```
+/// # use marotte::deferred::Deferred;
+/// let deferred = Deferred::<_, String>::succeed(1);
+/// deferred
+///     .add_callback(|n| n + 1)
+///     .add_callback(|n| if n > 1 { Ok(n) } else { Err("small".to_owned()) })
+///     .add_callback(|n| Deferred::succeed(n * 2));
+/// assert_eq!(deferred.try_take().unwrap(), Ok(4));
+/// ```
 #[diagnostic::on_unimplemented(
     message = "a callback of a Deferred<{T}, {E}> cannot return `{Self}`",
     note = "return a {T}, a Result<{T}, {E}>, a Result<{T}, Failure<{E}>> or a Deferred<{T}, {E}>"

@@ -143,6 +143,17 @@ impl DeferredSemaphore {
 }
 
 /// Permission to go on: dropping it lets the next in line go.
+///
+/// ```
+/// # use marotte::deferred::DeferredSemaphore;
+/// let semaphore = DeferredSemaphore::new(1);
+/// let work = semaphore.acquire().map(|permit| {
+///     // ...
+///     permit.release();
+/// });
+/// assert_eq!(semaphore.tokens(), 1);
+/// # assert!(work.is_called());
+/// ```
 #[must_use = "it is given back when this is dropped"]
 pub struct Permit {
     line: Option<Arc<Mutex<Line>>>,
@@ -231,6 +242,14 @@ impl DeferredLock {
     }
 
     /// Runs `f` when it is our turn, and gives the lock back when its result is there.
+    ///
+    /// ```
+    /// # use marotte::deferred::{Deferred, DeferredLock};
+    /// let lock = DeferredLock::new();
+    /// let done = lock.run(|| Deferred::<u32, String>::succeed(4));
+    /// assert_eq!(done.try_take().unwrap(), Ok(4));
+    /// assert!(!lock.is_locked());
+    /// ```
     #[track_caller]
     pub fn run<T, E, R>(&self, f: impl FnOnce() -> R + Send + 'static) -> Deferred<T, E>
     where

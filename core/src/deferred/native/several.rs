@@ -21,6 +21,15 @@ pub enum Collected<T, E> {
 }
 
 /// One of several has failed.
+///
+/// ```
+/// use marotte::deferred::{Deferred, Failure, Rule, collect};
+///
+/// let rule = Rule { first_failure: true, ..Rule::default() };
+/// let failed = collect([Deferred::succeed(1), Deferred::fail("flaky")], rule);
+/// let Failure::Error(first) = failed.try_take().unwrap().unwrap_err() else { unreachable!() };
+/// assert_eq!(first.to_string(), "number 1 failed: flaky");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FirstError<E> {
     /// Which, from 0.
@@ -38,6 +47,13 @@ impl<E: fmt::Display> fmt::Display for FirstError<E> {
 impl<E: std::error::Error> std::error::Error for FirstError<E> {}
 
 /// All of several have failed; these are their failures, in order.
+///
+/// ```
+/// # use marotte::deferred::{Deferred, race};
+/// let lost = race([Deferred::<(), _>::fail("offline"), Deferred::fail("busy")]);
+/// let failure = lost.try_take().unwrap().unwrap_err();
+/// assert_eq!(failure.to_string(), "all 2 failed: offline; busy");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllFailed<E>(pub Vec<Failure<E>>);
 
