@@ -61,8 +61,8 @@ let depth = 0;
 /** So many may before we look at how much of the stack is left. */
 const SHALLOW = 64;
 
-/** As arguments they take 24 kB of the stack, which is enough to get through WebAssembly and into a callback. */
-const ROOM = new Array<number>(3000).fill(0);
+/** As arguments they take 64 kB of the stack: what it may take to compile a function that is called for the first time. */
+const ROOM = new Array<number>(8000).fill(0);
 const takeAny = (..._: number[]): void => {};
 
 /** Throws where little of the stack is left: here, and not within WebAssembly, which could not clean up. */
