@@ -138,28 +138,74 @@ async def test_a_timeout_by_the_loops_clock():
     assert await d.asFuture(asyncio.get_running_loop()) == "in time"
 
 
-# What is not possible: the two kinds of coroutines do not wait for the other's things directly.
+# Either kind of coroutine may wait for the other's things.
 
 
-async def test_a_task_gets_results_that_are_there():
+async def wait(awaitable):
+    return await awaitable
+
+
+async def test_a_task_waits_for_a_deferred():
+    loop = asyncio.get_running_loop()
     assert await succeed(3) == 3
     with pytest.raises(ValueError, match="no"):
         await fail(ValueError("no"))
-
-
-async def test_a_task_cannot_wait_for_a_deferred_itself():
     d = Deferred()
-    with pytest.raises(RuntimeError, match="Task got bad yield: <Deferred"):
+    loop.call_soon(d.callback, 4)
+    assert await d == 4
+    d = Deferred()
+    loop.call_soon(d.errback, ValueError("later"))
+    with pytest.raises(ValueError, match="later"):
         await d
-    d.callback(3)
-    assert outcome(d) == 3
+    # The failure was handled here.
+    assert outcome(d) is None
 
 
-async def test_a_coroutine_on_deferreds_cannot_wait_for_a_future_itself():
-    async def wait():
-        await asyncio.get_running_loop().create_future()
+async def test_of_two_tasks_that_wait_the_first_gets_it():
+    d = Deferred()
+    tasks = [asyncio.ensure_future(wait(d)) for _ in range(2)]
+    await turn()
+    d.callback(7)
+    assert await asyncio.gather(*tasks) == [7, None]
 
-    assert outcome(ensureDeferred(wait())) == (RuntimeError, "await wasn't used with future")
+
+async def test_cancelling_a_task_cancels_what_it_waits_for():
+    asked = []
+    d = Deferred(asked.append)
+    task = asyncio.ensure_future(wait(d))
+    await turn()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await turn()
+    assert asked == [d]
+    assert outcome(d) is None
+
+
+async def test_a_coroutine_on_deferreds_waits_for_a_future():
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+    d = ensureDeferred(wait(future))
+    assert outcome(d.addCallback(str)) == NOTHING
+    d = ensureDeferred(wait(future))
+    future.set_result(3)
+    assert await d == 3
+    assert await ensureDeferred(wait(future)) == 3
+    future = loop.create_future()
+    d = ensureDeferred(wait(future))
+    future.set_exception(ValueError("no"))
+    with pytest.raises(ValueError, match="no"):
+        await d
+    assert await ensureDeferred(wait(asyncio.sleep(0.001, "slept"))) == "slept"
+
+
+async def test_cancelling_a_coroutine_cancels_the_future_it_waits_for():
+    future = asyncio.get_running_loop().create_future()
+    d = ensureDeferred(wait(future))
+    d.cancel()
+    assert future.cancelled()
+    with pytest.raises(asyncio.CancelledError):
+        await d
 
 
 async def test_cancelled_means_two_things():
