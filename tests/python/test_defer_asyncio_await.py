@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-
 from marotte import defer
 
 

@@ -87,8 +87,8 @@ pub(super) enum Note {
     FailureLeft,
 }
 
-/// What firing comes to: the canceller, to be dropped outside of the borrow, and what is next.
-type Fired<H> = (Option<<H as Host>::Canceller>, Step<H>);
+/// What firing comes to: two things to be dropped outside of the borrow, and what is next.
+type Fired<H> = (Option<<H as Host>::Canceller>, Garbage<H>, Step<H>);
 
 /// What was replaced under a borrow, to be dropped outside of it: that may run a user's code.
 pub(super) struct Garbage<H: Host> {
@@ -243,9 +243,9 @@ impl<H: Host> Chain<H> {
             return Err(AlreadyCalled(outcome));
         }
         self.called = true;
-        self.state = State::Settled(outcome);
+        let garbage = self.swap(State::Settled(outcome));
         // The canceller may hold this very Deferred, and is never asked again.
-        Ok((self.canceller.take(), self.proceed(cx)))
+        Ok((self.canceller.take(), garbage, self.proceed(cx)))
     }
 
     /// True if a late outcome is to be let pass, this once.
@@ -256,7 +256,9 @@ impl<H: Host> Chain<H> {
     /// The next step of a chain that may go on.
     #[inline(always)]
     pub(super) fn proceed(&mut self, cx: H::Cx<'_>) -> Step<H> {
-        if self.running || self.paused != 0 || !self.called {
+        // One that waits is paused too, unless a host's user has overridden that.
+        let waits = matches!(self.state, State::Waiting(_));
+        if self.running || self.paused != 0 || !self.called || waits {
             return Step::Stop;
         }
         self.take(cx)

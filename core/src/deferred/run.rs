@@ -23,8 +23,8 @@ pub fn fire<H: Host>(
     outcome: Outcome<H>,
 ) -> Result<(), AlreadyCalled<H>> {
     match H::with(cx, link, |chain| chain.fire(cx, outcome)) {
-        Ok((canceller, step)) => {
-            drop(canceller);
+        Ok((canceller, garbage, step)) => {
+            drop((canceller, garbage));
             run::<H>(cx, link, step);
             Ok(())
         }
@@ -102,8 +102,8 @@ fn run<H: Host>(cx: H::Cx<'_>, link: &H::Link, mut step: Step<H>) {
                     outcome,
                 } = *firing;
                 match H::with(cx, &other, |chain| chain.fire(cx, outcome)) {
-                    Ok((canceller, step)) => {
-                        drop(canceller);
+                    Ok((canceller, garbage, step)) => {
+                        drop((canceller, garbage));
                         above.push(Frame {
                             link: other,
                             then: Some(result),

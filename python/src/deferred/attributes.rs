@@ -54,14 +54,19 @@ fn no_attribute(class: &str, name: &Bound<'_, PyString>) -> PyErr {
 /// The dictionary of a Deferred of exactly this class; made if it has none.
 pub(super) fn dict<'py>(deferred: &Bound<'py, Deferred>) -> Bound<'py, PyDict> {
     let py = deferred.py();
-    if let Some(attributes) = deferred.get().inner(py).attributes(py) {
+    let known = |py| deferred.get().inner(py).attributes(py);
+    if let Some(attributes) = known(py) {
         return attributes;
     }
     let attributes = PyDict::new(py);
+    // While it was made, other code may have run, and have made one.
+    if let Some(attributes) = known(py) {
+        return attributes;
+    }
     deferred
         .get()
         .inner(py)
-        .set_attributes(Some(attributes.clone().unbind()));
+        .set_attributes(attributes.clone().unbind());
     attributes
 }
 
@@ -106,7 +111,9 @@ pub(super) fn set(
 /// `object.__delattr__`, then the dictionary.
 pub(super) fn delete(deferred: &Bound<'_, Deferred>, name: &Bound<'_, PyString>) -> PyResult<()> {
     let py = deferred.py();
-    if let Some(attributes) = deferred.get().inner(py).attributes(py)
+    // Not within the `if`, where the borrow would last on.
+    let attributes = deferred.get().inner(py).attributes(py);
+    if let Some(attributes) = attributes
         && attributes.contains(name)?
     {
         return attributes.del_item(name);

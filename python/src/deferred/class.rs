@@ -47,8 +47,10 @@ impl Inner {
         self.more.as_ref()?.info.as_ref()
     }
 
+    /// Only where there is none, likewise.
     pub(super) fn set_info(&mut self, info: Py<PyAny>) {
-        self.more.get_or_insert_default().info = Some(info);
+        let slot = &mut self.more.get_or_insert_default().info;
+        slot.get_or_insert(info);
     }
 
     pub(super) fn attributes<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyDict>> {
@@ -56,8 +58,10 @@ impl Inner {
         Some(attributes.bind(py).clone())
     }
 
-    pub(super) fn set_attributes(&mut self, attributes: Option<Py<PyDict>>) {
-        self.more.get_or_insert_default().attributes = attributes;
+    /// Only where there are none: what would be replaced would be dropped under the borrow.
+    pub(super) fn set_attributes(&mut self, attributes: Py<PyDict>) {
+        let slot = &mut self.more.get_or_insert_default().attributes;
+        slot.get_or_insert(attributes);
     }
 }
 
@@ -172,6 +176,7 @@ impl Deferred {
 
     // addCallback, addErrback, addBoth and callback are in `fast`.
 
+    /// Adds a pair: one of them is called, with a result or with a failure. Returns the Deferred.
     #[pyo3(signature = (callback, errback=None, callbackArgs=None, callbackKeywords=None, errbackArgs=None, errbackKeywords=None))]
     fn addCallbacks<'py>(
         slf: Bound<'py, Self>,
@@ -199,6 +204,8 @@ impl Deferred {
         Ok(slf)
     }
 
+    /// Fires the Deferred with a failure: a ``Failure``, an exception, or by default the exception
+    /// that is being handled. Raises ``AlreadyCalledError`` if it has fired before.
     #[pyo3(signature = (fail=None))]
     pub(super) fn errback(slf: &Bound<'_, Self>, fail: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         let py = slf.py();
@@ -214,14 +221,18 @@ impl Deferred {
         Self::fire(slf, Err(failure.unbind()))
     }
 
+    /// Runs no more callbacks until it is unpaused as often.
     fn pause(slf: &Bound<'_, Self>) {
         deferred::pause::<PyHost>(slf.py(), slf.as_unbound());
     }
 
+    /// Takes back one ``pause()``.
     fn unpause(slf: &Bound<'_, Self>) {
         deferred::unpause::<PyHost>(slf.py(), slf.as_unbound());
     }
 
+    /// Cancels what this stands for: asks the canceller, or fails with ``CancelledError``. If it waits
+    /// for another Deferred, that one is cancelled; if it has fired, nothing happens.
     fn cancel(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let result = {
@@ -240,6 +251,7 @@ impl Deferred {
         deferred::cancel::<PyHost>(slf.py(), slf.as_unbound())
     }
 
+    /// Has another Deferred fired with the result of this one. Returns this one.
     fn chainDeferred<'py>(
         slf: Bound<'py, Self>,
         d: &Bound<'py, PyAny>,
@@ -255,6 +267,8 @@ impl Deferred {
         )
     }
 
+    /// Cancels the Deferred after ``timeout`` seconds of ``clock``, which has Twisted's ``callLater``;
+    /// it then fails with ``TimeoutError``, or with what ``onTimeoutCancel(result, timeout)`` returns.
     #[pyo3(signature = (timeout, clock, onTimeoutCancel=None))]
     fn addTimeout<'py>(
         slf: Bound<'py, Self>,
@@ -266,6 +280,7 @@ impl Deferred {
         Ok(slf)
     }
 
+    /// Runs a coroutine that awaits Deferreds; returns the Deferred for its result.
     #[classmethod]
     fn fromCoroutine<'py>(
         _cls: &Bound<'py, PyType>,
@@ -274,6 +289,7 @@ impl Deferred {
         super::driver::from_coroutine(coro)
     }
 
+    /// A future of the asyncio loop for the result, which the Deferred then has no more.
     fn asFuture<'py>(
         slf: &Bound<'py, Self>,
         r#loop: &Bound<'py, PyAny>,
@@ -283,6 +299,7 @@ impl Deferred {
             .call_method1(intern!(py, "as_future"), (slf, r#loop))
     }
 
+    /// A Deferred for the result of an asyncio future. Cancelling it cancels the future.
     #[classmethod]
     fn fromFuture<'py>(
         cls: &Bound<'py, PyType>,
@@ -335,6 +352,7 @@ impl Deferred {
         Self::step(slf)
     }
 
+    /// True once it has fired.
     #[getter]
     pub(super) fn called(&self, py: Python<'_>) -> bool {
         self.inner(py).chain.called()
@@ -345,6 +363,7 @@ impl Deferred {
         self.inner(py).chain.set_called(called);
     }
 
+    /// How often it was paused more than unpaused; counts one while it waits for another Deferred.
     #[getter]
     fn paused(&self, py: Python<'_>) -> i32 {
         self.inner(py).chain.paused()
@@ -355,6 +374,7 @@ impl Deferred {
         self.inner(py).chain.set_paused(paused);
     }
 
+    /// The latest result; the Deferred that it waits for, if it does. Not there before it has fired.
     #[getter]
     fn result(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.current(py).ok_or_else(|| {
@@ -409,12 +429,17 @@ impl Deferred {
     #[getter]
     fn _chainedTo(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
-        if let Some(other) = slf.get().inner(py).chain.waiting_on() {
-            return Ok(other.clone_ref(py).into_any());
+        let waits_for = {
+            let inner = slf.get().inner(py);
+            inner.chain.waiting_on().map(|other| other.clone_ref(py))
+        };
+        if let Some(other) = waits_for {
+            return Ok(other.into_any());
         }
         // `chainDeferred` leaves a note until the other one fires.
+        let attributes = slf.get().inner(py).attributes(py);
         if !slf.get().called(py)
-            && let Some(attributes) = slf.get().inner(py).attributes(py)
+            && let Some(attributes) = attributes
             && let Some(other) = attributes.get_item(intern!(py, "_chainedTo"))?
         {
             return Ok(other.unbind());

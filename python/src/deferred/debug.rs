@@ -76,10 +76,15 @@ impl Deferred {
 
     fn info<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        if let Some(info) = slf.get().inner(py).info() {
-            return Ok(info.bind(py).clone());
+        let known = |py| slf.get().inner(py).info().map(|info| info.clone_ref(py));
+        if let Some(info) = known(py) {
+            return Ok(info.into_bound(py));
         }
         let info = parts(py)?.debug_info.bind(py).call0()?;
+        // While it was made, other code may have run, and have made one.
+        if let Some(info) = known(py) {
+            return Ok(info.into_bound(py));
+        }
         slf.get().inner(py).set_info(info.clone().unbind());
         Ok(info)
     }

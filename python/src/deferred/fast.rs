@@ -26,28 +26,28 @@ pub(crate) fn install(class: &Bound<'_, PyType>) -> PyResult<()> {
         (
             c"addCallback",
             get_trampoline_function!(fastcall_cfunction_with_keywords, add_callback),
-            c"addCallback($self, callback, /, *args, **kwargs)\n--\n\n\
+            c"addCallback($self, callback, *args, **kwargs)\n--\n\n\
               Adds ``callback(result, *args, **kwargs)``, to be called with a result; failures \
               pass by. Returns the Deferred.",
         ),
         (
             c"addErrback",
             get_trampoline_function!(fastcall_cfunction_with_keywords, add_errback),
-            c"addErrback($self, errback, /, *args, **kwargs)\n--\n\n\
+            c"addErrback($self, errback, *args, **kwargs)\n--\n\n\
               Adds ``errback(failure, *args, **kwargs)``, to be called with a failure; results \
               pass by. Returns the Deferred.",
         ),
         (
             c"addBoth",
             get_trampoline_function!(fastcall_cfunction_with_keywords, add_both),
-            c"addBoth($self, callback, /, *args, **kwargs)\n--\n\n\
+            c"addBoth($self, callback, *args, **kwargs)\n--\n\n\
               Adds ``callback(result, *args, **kwargs)``, to be called with a result or a failure. \
               Returns the Deferred.",
         ),
         (
             c"callback",
             get_trampoline_function!(fastcall_cfunction_with_keywords, callback),
-            c"callback($self, /, result)\n--\n\n\
+            c"callback($self, result)\n--\n\n\
               Fires the Deferred with a result, which goes through the callbacks. Raises \
               ``AlreadyCalledError`` if it has fired before.",
         ),

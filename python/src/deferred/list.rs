@@ -67,14 +67,16 @@ impl DeferredList {
     ) -> PyResult<()> {
         let py = slf.py();
         let inputs: Vec<Bound<'_, PyAny>> = inputs.try_iter()?.collect::<PyResult<_>>()?;
-        let done = {
-            let mut state = slf.get().state();
-            state.gather = Gather::new(inputs.len(), rule);
-            state.rule = rule;
-            state.values_only = values_only;
-            state.inputs = inputs.iter().map(|input| input.clone().unbind()).collect();
-            state.gather.is_done()
+        let state = State {
+            gather: Gather::new(inputs.len(), rule),
+            rule,
+            values_only,
+            inputs: inputs.iter().map(|input| input.clone().unbind()).collect(),
+            list: None,
         };
+        let done = state.gather.is_done();
+        let old = std::mem::replace(&mut *slf.get().state(), state);
+        drop(old);
         if done {
             Self::fire(slf, Ok(Self::all(slf)?.into_any().unbind()))?;
         }
