@@ -224,6 +224,25 @@ def test_any_attribute_can_be_set():
     assert not hasattr(d, "anything")
 
 
+def test_what_is_let_go_may_look_at_the_deferred():
+    seen = []
+
+    class Last:
+        def __del__(self):
+            seen.append((d.called, repr(d)))
+
+    d = Deferred()
+    d.one = Last()
+    del d.one
+    d.one = Last()
+    d.one = None
+    d.callback(Last())
+    d.addCallback(lambda _: None)
+    d.result = Last()
+    d.result = None
+    assert [called for called, _ in seen] == [False, False, True, True]
+
+
 def test_it_is_equal_to_itself_alone():
     d, e = succeed(1), succeed(1)
     assert d != e and {d: 1}[d] == 1

@@ -1,15 +1,17 @@
 """Deferreds in threads.
 
-Those that share nothing need no care. Who shares a Deferred has to take turns.
+Those that share nothing need no care. Who shares a Deferred has to take turns; if they do not, things
+may come out of order, but nothing breaks.
 """
 
+import gc
 import sys
 import threading
 
 import pytest
-from deferreds import outcome
+from deferreds import Canary, outcome
 from marotte import defer
-from marotte.defer import Deferred, inlineCallbacks, succeed
+from marotte.defer import Deferred, DeferredList, inlineCallbacks, succeed
 
 
 @pytest.fixture
@@ -73,3 +75,35 @@ def test_threads_that_take_turns_on_one():
     assert len(seen) == 1200
     for number in range(6):
         assert [n for who, n in seen if who == number] == list(range(200))
+
+
+@pytest.mark.usefixtures("many_switches")
+def test_threads_that_do_not_take_turns_break_nothing():
+    for attempt in range(20):
+        d, inner, canary = Deferred(), Deferred(), Canary()
+        d.canary = canary
+        d.addCallback(lambda _, inner=inner: inner)
+
+        def work(number, d=d, inner=inner, attempt=attempt):
+            todo = [
+                lambda: d.callback(1),
+                lambda: inner.callback(2),
+                lambda: (d.pause(), d.unpause()),
+                inner.cancel,
+                lambda: repr(d),
+                lambda: DeferredList([d, inner], consumeErrors=True),
+                d.cancel,
+                lambda: d.addBoth(lambda result: result),
+                gc.collect if number == 0 else d.__await__,
+            ]
+            for n in range(40):
+                try:
+                    todo[(n * 7 + number * 3 + attempt) % len(todo)]()
+                except defer.AlreadyCalledError:
+                    pass
+
+        in_threads(4, work)
+        # Whatever state they are in.
+        for each in (d, inner):
+            each.paused = 0
+            each.addErrback(lambda _: None)
