@@ -1,5 +1,6 @@
 //! The handle on a Deferred's result.
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -8,9 +9,9 @@ use std::time::Duration;
 use super::clock::{Alarm, Clock};
 use super::control::{Control, Paused};
 use super::failure::Failure;
-use super::host::{Callback, Canceller, Link, Rust, Shared, boxed, open, open_fault, seal};
+use super::host::{Callback, Canceller, Link, Rust, Shared, boxed, open, open_fault, place, seal};
 use super::resolver::Resolver;
-use super::returns::Returns;
+use super::returns::{Next, Returns};
 use crate::deferred::{Entry, Host, Returned, add, add_timeout, cancel};
 
 /// A result that is not here yet, and a ladder of callbacks for when it comes.
@@ -338,9 +339,22 @@ where
     E: Debug + Send + 'static,
     R: Returns<T, E>,
 {
-    Box::new(|outcome| match open::<T, E>(outcome) {
-        Ok(value) => returned(f(value)),
-        Err(failure) => Returned::Outcome(seal::<T, E>(Err(failure))),
+    Box::new(|outcome| {
+        let mut place = match outcome {
+            Ok(value) => place::<T>(value),
+            Err(fault) => return Returned::Outcome(Err(fault)),
+        };
+        let Some(value) = place.as_deref_mut().and_then(Option::take) else {
+            return Returned::Outcome(seal::<T, E>(Err(Failure::Dropped)));
+        };
+        match (f(value).into_next(), place) {
+            (Next::Outcome(Ok(value)), Some(mut place)) => {
+                *place = Some(value);
+                let value: Box<dyn Any + Send> = place;
+                Returned::Outcome(Ok(Some(value)))
+            }
+            (next, _) => next.into_returned(),
+        }
     })
 }
 

@@ -219,7 +219,12 @@ pub(super) fn open<T: 'static, E: 'static>(outcome: Outcome<Rust>) -> Result<T, 
 }
 
 pub(super) fn unbox<T: 'static>(value: Value) -> Option<T> {
-    value?.downcast::<Option<T>>().ok()?.take()
+    place::<T>(value)?.take()
+}
+
+/// Where the value lies, so that another can be laid there.
+pub(super) fn place<T: 'static>(value: Value) -> Option<Box<Option<T>>> {
+    value?.downcast().ok()
 }
 
 pub(super) fn open_fault<E: 'static>(fault: Fault) -> Failure<E> {
