@@ -148,6 +148,16 @@ fn one_that_follows_is_cancelled_with_the_other() {
 }
 
 #[test]
+fn callbacks_that_were_there_get_what_is_followed() {
+    let (first, for_first) = pending();
+    let (second, for_second) = pending();
+    let doubled = first.map(|value| value * 2);
+    for_first.follow(second);
+    for_second.callback(4).unwrap();
+    assert_eq!(result(doubled), Ok(8));
+}
+
+#[test]
 fn a_timeout_covers_what_was_added_before() {
     let clock = FakeClock::new();
     let (inner, resolver) = pending();
