@@ -164,6 +164,9 @@ pub struct Message<'a, H: Host> {
     pub selector: Option<&'a str>,
     /// The arguments, one value after the other.
     pub args: View<'a, Ref<H>>,
+    /// True for a message from this very vat, which may do to its objects whatever the language
+    /// allows. One from a peer reaches only what an object offers to peers.
+    pub near: bool,
 }
 
 impl<H: Host> Clone for Message<'_, H> {
@@ -178,6 +181,7 @@ impl<H: Host> Message<'_, H> {
     /// A copy that can wait in a queue.
     pub fn to_owned(&self, cx: H::Cx<'_>) -> OwnedMessage<H> {
         OwnedMessage {
+            near: self.near,
             selector: self.selector.map(Into::into),
             args: Passable::from_parts(
                 self.args.bytes,
@@ -197,6 +201,8 @@ pub struct OwnedMessage<H: Host> {
     pub selector: Option<Box<str>>,
     /// The arguments.
     pub args: Passable<Ref<H>>,
+    /// See [`Message::near`].
+    pub near: bool,
 }
 
 impl<H: Host> OwnedMessage<H> {
@@ -205,6 +211,7 @@ impl<H: Host> OwnedMessage<H> {
         Message {
             selector: self.selector.as_deref(),
             args: self.args.view(),
+            near: self.near,
         }
     }
 }

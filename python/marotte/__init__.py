@@ -12,6 +12,8 @@
 'Hello, you!'
 """
 
+from typing import TYPE_CHECKING, Any
+
 from marotte._core import (
     DisconnectedError,
     Listener,
@@ -20,10 +22,23 @@ from marotte._core import (
     Referenceable,
     RemoteError,
     RemoteReference,
+    Resolver,
     Tub,
     __version__,
 )
 from marotte._symbol import Symbol
+
+if TYPE_CHECKING:
+    from marotte._eventual import (
+        eventually,
+        fireEventually,
+        flushEventualQueue,
+        makePromise,
+        send,
+        sendOnly,
+        state,
+        when,
+    )
 
 __all__ = [
     "DisconnectedError",
@@ -33,7 +48,26 @@ __all__ = [
     "Referenceable",
     "RemoteError",
     "RemoteReference",
+    "Resolver",
     "Symbol",
     "Tub",
     "__version__",
+    "eventually",
+    "fireEventually",
+    "flushEventualQueue",
+    "makePromise",
+    "send",
+    "sendOnly",
+    "state",
+    "when",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Those of Deferreds and turns are imported when they are first used: where Twisted is
+    # installed, that takes a twentieth of a second.
+    if name in __all__:
+        from marotte import _eventual
+
+        return getattr(_eventual, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

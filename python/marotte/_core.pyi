@@ -36,7 +36,10 @@ __all__ = [
     "Referenceable",
     "RemoteError",
     "RemoteReference",
+    "Resolver",
+    "Send",
     "Tub",
+    "_LocalVat",
     "__version__",
     "_unwind_generator",
     "ensureDeferred",
@@ -249,15 +252,101 @@ class Promise:
         """
 
     def __bool__(self) -> bool:
-        """Raises ``TypeError``: a promise is neither true nor false.
+        """Raises ``TypeError``: a promise is not its value. So do the operators, ``len()``, iteration,
+        ``in``, ``[]``, comparisons, ``int()``, ``float()`` and f-strings. (``is`` cannot: it compares
+        the promise.)
 
         >>> import marotte
         >>> with marotte.Tub(runner="blocking") as tub:
         ...     listener = tub.listen("tcp://127.0.0.1:0")
         ...     bool(tub.getReference(tub.registerReference(lambda: True)))
         Traceback (most recent call last):
-        TypeError: a promise is neither true nor false before it settles; await it, or use _then
+        TypeError: true or false: a promise is not its value, which is not here yet; `await` the promise, or give a function to `_then`, which is called with the value
         """
+
+    def __new__(cls, value: object) -> Promise:
+        """A promise for what a Deferred, a future, a coroutine, another promise or a value becomes.
+
+        >>> from marotte import Promise, defer
+        >>> Promise(defer.succeed(5))._wait()
+        5
+        """
+
+@final
+class Resolver:
+    """Resolves one promise, once; from :func:`makePromise`.
+
+    >>> from marotte import makePromise
+    >>> promise, resolver = makePromise()
+    >>> resolver.smash(KeyError("gone"))
+    >>> promise._wait()
+    Traceback (most recent call last):
+    KeyError: 'gone'
+    """
+
+    def __call__(self, value: object) -> None:
+        """Fulfils the promise, or resolves it to another promise, a Deferred or an awaitable. Raises
+        ``RuntimeError`` if it was resolved before.
+
+        >>> from marotte import makePromise
+        >>> promise, resolver = makePromise()
+        >>> resolver(5)
+        >>> resolver(6)
+        Traceback (most recent call last):
+        RuntimeError: the promise was resolved before
+        """
+
+    def resolve(self, value: object) -> None:
+        """The same, by name.
+
+        >>> from marotte import makePromise
+        >>> promise, resolver = makePromise()
+        >>> resolver.resolve(5)
+        >>> promise._wait()
+        5
+        """
+
+    def smash(self, reason: BaseException) -> None:
+        """Breaks the promise, with an exception or a ``Failure``. Raises ``RuntimeError`` if it was
+        resolved before, ``TypeError`` if the reason is neither.
+
+        >>> from marotte import makePromise
+        >>> promise, resolver = makePromise()
+        >>> resolver.smash("no")
+        Traceback (most recent call last):
+        TypeError: a promise is broken with an exception or a Failure, not with str
+        """
+
+@final
+class Send:
+    """What :func:`send` returns: its attributes are the methods of the target."""
+
+    def __getattr__(self, name: str, /) -> Callable[..., Promise]:
+        """A method, to be called in a later turn.
+
+        >>> from marotte import send
+        >>> send([3, 1, 2]).index(1)._wait()
+        1
+        """
+
+@final
+class _LocalVat:
+    """The vat of the objects of one event loop or thread that belong to no tub. The functions of
+    :mod:`marotte` use it."""
+
+    def __new__(cls, runner: object) -> _LocalVat: ...
+    def makePromise(self) -> tuple[Promise, Resolver]: ...
+    def adopt(self, value: object) -> Promise: ...
+    def eventually(
+        self,
+        function: Callable[..., object],
+        args: tuple[object, ...],
+        kwargs: dict[str, Any] | None = None,
+    ) -> None: ...
+    def busy(self) -> bool: ...
+    def send(self, target: object, only: bool) -> Send: ...
+    @staticmethod
+    def state(reference: object) -> str: ...
 
 @final
 class RemoteReference:

@@ -11,14 +11,13 @@ use marotte::vat::{Connection, Vat};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyString;
+use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::convert::{self, PyBuilder};
 use crate::errors::{self, RemoteError};
 use crate::idle::IdleTimer;
 use crate::invoke;
 use crate::promise::{Promise, RemoteReference};
-use crate::values::Referenceable;
 
 /// The Python host.
 #[derive(Debug)]
@@ -38,6 +37,21 @@ pub(crate) enum Callback {
         on_value: Option<Py<PyAny>>,
         on_failure: Option<Py<PyAny>>,
         next: Py<Promise>,
+    },
+    /// A turn: call this. The result settles the promise, if there is one.
+    Eventually {
+        function: Py<PyAny>,
+        args: Py<PyTuple>,
+        kwargs: Option<Py<PyDict>>,
+        result: Option<Py<Promise>>,
+    },
+    /// A message to a near object: call its method of that name.
+    Near {
+        object: Py<PyAny>,
+        name: Py<PyString>,
+        args: Py<PyTuple>,
+        kwargs: Option<Py<PyDict>>,
+        result: Option<Py<Promise>>,
     },
     /// Somebody awaits: an asyncio future, or what stands in for one elsewhere.
     Future(Py<PyAny>),
@@ -342,10 +356,10 @@ impl Host for PyHost {
             Some(Ref::Promise(promise.clone().unbind()))
         } else if let Ok(reference) = value.cast_exact::<RemoteReference>() {
             Some(Ref::Far(Arc::clone(&reference.get().import)))
-        } else if value.is_instance_of::<Referenceable>() || invoke::is_callable(value) {
-            Some(Ref::Local(value.clone().unbind()))
-        } else {
+        } else if invoke::is_data(value) {
             None
+        } else {
+            Some(Ref::Local(value.clone().unbind()))
         }
     }
 

@@ -45,6 +45,8 @@ pub(crate) fn invoke(
                 }
             })?
         }
+        // Code of our own may call what it likes.
+        Some(selector) if message.near && !selector.starts_with('_') => object.getattr(selector)?,
         Some(selector) => return Err(no_such_method(object, selector)),
         None if is_callable(object) => object.clone(),
         None => {
@@ -86,6 +88,18 @@ fn reply(py: Python<'_>, vat: &Arc<PyVat>, result: Bound<'_, PyAny>) -> PyResult
         return wait_for(py, vat, &result);
     }
     Ok(Reply::Value(result.unbind()))
+}
+
+/// True for plain data, of a subclass too: no message can be sent to that.
+pub(crate) fn is_data(value: &Bound<'_, PyAny>) -> bool {
+    is_plain(value)
+        || value.is_instance_of::<PyString>()
+        || value.is_instance_of::<PyInt>()
+        || value.is_instance_of::<PyFloat>()
+        || value.is_instance_of::<PyBytes>()
+        || value.is_instance_of::<PyDict>()
+        || value.is_instance_of::<PyList>()
+        || value.is_instance_of::<PyTuple>()
 }
 
 fn is_plain(value: &Bound<'_, PyAny>) -> bool {
@@ -183,6 +197,29 @@ pub(crate) fn call(py: Python<'_>, vat: &Arc<PyVat>, callback: Callback, outcome
                 log_exception(py, "cannot settle a future", &error);
             }
         }
+        Callback::Eventually {
+            function,
+            args,
+            kwargs,
+            result,
+        } => {
+            let returned = function
+                .bind(py)
+                .call(args.bind(py), kwargs.as_ref().map(|kwargs| kwargs.bind(py)));
+            finish(py, vat, returned, result, function.bind(py));
+        }
+        Callback::Near {
+            object,
+            name,
+            args,
+            kwargs,
+            result,
+        } => {
+            let returned = method_of(object.bind(py), name.bind(py)).and_then(|method| {
+                method.call(args.bind(py), kwargs.as_ref().map(|kwargs| kwargs.bind(py)))
+            });
+            finish(py, vat, returned, result, object.bind(py));
+        }
         Callback::Then {
             on_value,
             on_failure,
@@ -202,6 +239,56 @@ pub(crate) fn call(py: Python<'_>, vat: &Arc<PyVat>, callback: Callback, outcome
             vat.resolve(py, next, reply);
         }
     }
+}
+
+/// What a message sent to a near object reaches: the method that peers would reach, or the plain one.
+fn method_of<'py>(
+    object: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Bound<'py, PyAny>> {
+    if object.is_instance_of::<Referenceable>()
+        && let Some(method) = object.getattr_opt(remote_name(object.py(), name.to_str()?))?
+    {
+        return Ok(method);
+    }
+    object.getattr(name)
+}
+
+/// Settles the promise for a result; a failure that nobody will see is reported.
+fn finish(
+    py: Python<'_>,
+    vat: &Arc<PyVat>,
+    returned: PyResult<Bound<'_, PyAny>>,
+    result: Option<Py<Promise>>,
+    of: &Bound<'_, PyAny>,
+) {
+    let reply = returned.and_then(|value| reply(py, vat, value));
+    match (reply, result) {
+        (reply, Some(result)) => {
+            let reply = reply.unwrap_or_else(|error| Reply::Failure(Failure(error)));
+            vat.resolve(py, result, reply);
+        }
+        (Err(error), None) => {
+            log_exception(
+                py,
+                &format!("a turn of {of} failed, and nobody waits for it"),
+                &error,
+            );
+        }
+        (Ok(_), None) => {}
+    }
+}
+
+/// What a value, a promise, a Deferred, a future or a coroutine becomes.
+pub(crate) fn adopt(py: Python<'_>, vat: &Arc<PyVat>, value: Bound<'_, PyAny>) -> Reply<PyHost> {
+    // Not stepped here: we may be in the middle of a task.
+    let is_coroutine = coroutine_type(py).is_ok_and(|class| value.get_type().is(class));
+    let reply = if is_coroutine {
+        wait_for(py, vat, &value)
+    } else {
+        reply(py, vat, value)
+    };
+    reply.unwrap_or_else(|error| Reply::Failure(Failure(error)))
 }
 
 fn settle_future(future: &Bound<'_, PyAny>, outcome: Outcome<PyHost>) -> PyResult<()> {

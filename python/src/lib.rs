@@ -8,6 +8,7 @@ mod errors;
 mod host;
 mod idle;
 mod invoke;
+mod local;
 mod promise;
 mod socket;
 mod task;
@@ -28,6 +29,8 @@ mod _core {
     };
     #[pymodule_export]
     use crate::errors::{DisconnectedError, RemoteError};
+    #[pymodule_export]
+    use crate::local::{LocalVat, Resolver, Send};
     #[pymodule_export]
     use crate::promise::{Method, Promise, RemoteReference};
     #[pymodule_export]

@@ -1,12 +1,14 @@
 //! Promises and far references as Python sees them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use marotte::Host;
 use marotte::host::{Message, Outcome, Ref};
-use marotte::promise::Cell;
+use marotte::promise::{Cell, State};
 use marotte::vat::Import;
 use pyo3::PyTypeInfo;
+use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyStopIteration, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -26,9 +28,19 @@ use crate::host::{Callback, PyHost, PyVat, with_scratch};
 pub(crate) struct Promise {
     vat: Arc<PyVat>,
     cell: Mutex<Cell<PyHost>>,
+    /// True once somebody used `send` on it: then its attributes are no remote methods.
+    plain: AtomicBool,
 }
 
 impl Promise {
+    pub(crate) fn vat(&self) -> &Arc<PyVat> {
+        &self.vat
+    }
+
+    pub(crate) fn turn_magic_off(&self) {
+        self.plain.store(true, Ordering::Relaxed);
+    }
+
     pub(crate) fn create(py: Python<'_>, vat: &Arc<PyVat>, cell: Cell<PyHost>) -> Py<Self> {
         // Allocation fails only when memory is out, and then nothing can go on.
         #[expect(clippy::unwrap_used, reason = "out of memory")]
@@ -37,6 +49,7 @@ impl Promise {
             Self {
                 vat: Arc::clone(vat),
                 cell: Mutex::new(cell),
+                plain: AtomicBool::new(false),
             },
         )
         .unwrap()
@@ -55,6 +68,19 @@ impl Promise {
 
 #[pymethods]
 impl Promise {
+    /// A promise for what a Deferred, a future, a coroutine or a value becomes.
+    #[new]
+    fn new(value: Bound<'_, PyAny>) -> PyResult<Py<Self>> {
+        let py = value.py();
+        let vat = py
+            .import(intern!(py, "marotte._eventual"))?
+            .call_method0(intern!(py, "local_vat"))?;
+        Ok(vat
+            .call_method1(intern!(py, "adopt"), (value,))?
+            .cast_into::<Self>()?
+            .unbind())
+    }
+
     /// A remote method, to be called; with a leading underscore, what Python finds itself.
     fn __getattribute__<'py>(
         slf: &Bound<'py, Self>,
@@ -63,13 +89,22 @@ impl Promise {
         if !is_remote(&name)? {
             return own_attribute(slf, &name);
         }
+        if slf.get().plain.load(Ordering::Relaxed) {
+            return Err(no_attribute(name.to_str()?)); // `__getattr__` tells why.
+        }
         let target = Ref::Promise(slf.clone().unbind());
         Method::of(slf.py(), &slf.get().vat, target, name)
     }
 
     /// What is left: names with an underscore in front that nobody has.
     fn __getattr__(&self, name: &str) -> PyResult<Py<PyAny>> {
-        Err(no_attribute(name))
+        if name.starts_with('_') {
+            return Err(no_attribute(name));
+        }
+        Err(PyAttributeError::new_err(format!(
+            "send() was used on this promise, so its attributes are no remote methods: write \
+             send(p).{name}(...)"
+        )))
     }
 
     /// Calls the function that this will be.
@@ -153,14 +188,199 @@ impl Promise {
         Self::_when(slf)?.call_method0(intern!(py, "__await__"))
     }
 
-    fn __repr__(&self) -> String {
-        format!("<Promise {:?}>", self.cell())
+    fn __repr__(slf: &Bound<'_, Self>) -> String {
+        let state = State::of::<PyHost>(slf.py(), &Ref::Promise(slf.clone().unbind()));
+        format!("<Promise {}>", state.name())
+    }
+
+    // A promise is not its value yet: whatever Python would do with the value is an error that says
+    // what to do instead.
+
+    fn __add__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("+"))
+    }
+
+    fn __radd__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("+"))
+    }
+
+    fn __sub__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("-"))
+    }
+
+    fn __rsub__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("-"))
+    }
+
+    fn __mul__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("*"))
+    }
+
+    fn __rmul__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("*"))
+    }
+
+    fn __truediv__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("/"))
+    }
+
+    fn __rtruediv__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("/"))
+    }
+
+    fn __floordiv__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("//"))
+    }
+
+    fn __rfloordiv__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("//"))
+    }
+
+    fn __mod__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("%"))
+    }
+
+    fn __rmod__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("%"))
+    }
+
+    fn __matmul__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("@"))
+    }
+
+    fn __rmatmul__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("@"))
+    }
+
+    fn __lshift__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("<<"))
+    }
+
+    fn __rlshift__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("<<"))
+    }
+
+    fn __rshift__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value(">>"))
+    }
+
+    fn __rrshift__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value(">>"))
+    }
+
+    fn __and__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("&"))
+    }
+
+    fn __rand__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("&"))
+    }
+
+    fn __or__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("|"))
+    }
+
+    fn __ror__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("|"))
+    }
+
+    fn __xor__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("^"))
+    }
+
+    fn __rxor__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("^"))
+    }
+
+    fn __divmod__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("divmod()"))
+    }
+
+    fn __rdivmod__(&self, _other: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("divmod()"))
+    }
+
+    fn __pow__(&self, _other: &Bound<'_, PyAny>, _modulo: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("**"))
+    }
+
+    fn __rpow__(&self, _other: &Bound<'_, PyAny>, _modulo: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("**"))
+    }
+
+    fn __neg__(&self) -> PyResult<Py<PyAny>> {
+        Err(not_its_value("-"))
+    }
+
+    fn __pos__(&self) -> PyResult<Py<PyAny>> {
+        Err(not_its_value("+"))
+    }
+
+    fn __abs__(&self) -> PyResult<Py<PyAny>> {
+        Err(not_its_value("abs()"))
+    }
+
+    fn __invert__(&self) -> PyResult<Py<PyAny>> {
+        Err(not_its_value("~"))
+    }
+
+    fn __int__(&self) -> PyResult<Py<PyAny>> {
+        Err(not_its_value("int()"))
+    }
+
+    fn __float__(&self) -> PyResult<Py<PyAny>> {
+        Err(not_its_value("float()"))
+    }
+
+    fn __index__(&self) -> PyResult<Py<PyAny>> {
+        Err(not_its_value("an index"))
+    }
+
+    fn __len__(&self) -> PyResult<usize> {
+        Err(not_its_value("len()"))
+    }
+
+    fn __iter__(&self) -> PyResult<Py<PyAny>> {
+        Err(not_its_value("iteration"))
+    }
+
+    fn __contains__(&self, _item: &Bound<'_, PyAny>) -> PyResult<bool> {
+        Err(not_its_value("in"))
+    }
+
+    fn __getitem__(&self, _key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        Err(not_its_value("[]"))
+    }
+
+    fn __setitem__(&self, _key: &Bound<'_, PyAny>, _value: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("[]"))
+    }
+
+    fn __delitem__(&self, _key: &Bound<'_, PyAny>) -> PyResult<()> {
+        Err(not_its_value("[]"))
+    }
+
+    fn __format__(&self, _spec: &Bound<'_, PyAny>) -> PyResult<String> {
+        Err(not_its_value("formatting"))
+    }
+
+    fn __richcmp__(&self, _other: &Bound<'_, PyAny>, op: CompareOp) -> PyResult<bool> {
+        Err(not_its_value(match op {
+            CompareOp::Eq => "==",
+            CompareOp::Ne => "!=",
+            CompareOp::Lt => "<",
+            CompareOp::Le => "<=",
+            CompareOp::Gt => ">",
+            CompareOp::Ge => ">=",
+        }))
+    }
+
+    fn __hash__(slf: &Bound<'_, Self>) -> usize {
+        slf.as_ptr() as usize
     }
 
     fn __bool__(&self) -> PyResult<bool> {
-        Err(PyTypeError::new_err(
-            "a promise is neither true nor false before it settles; await it, or use _then",
-        ))
+        Err(not_its_value("true or false"))
     }
 
     // The visitor runs while the world stands still; a locked cell is left for the next time.
@@ -177,6 +397,7 @@ impl Promise {
         for callback in cell.callbacks() {
             match callback {
                 Callback::Future(future) => visit.call(future)?,
+                Callback::Eventually { .. } | Callback::Near { .. } => {}
                 Callback::Then {
                     on_value,
                     on_failure,
@@ -195,6 +416,14 @@ impl Promise {
         let old = std::mem::replace(&mut *self.cell(), Cell::pending());
         drop(old);
     }
+}
+
+/// The error of using a promise as if it were its value.
+fn not_its_value(what: &str) -> PyErr {
+    PyTypeError::new_err(format!(
+        "{what}: a promise is not its value, which is not here yet; `await` the promise, or give a \
+         function to `_then`, which is called with the value"
+    ))
 }
 
 impl Promise {
@@ -261,6 +490,10 @@ pub(crate) struct RemoteReference {
 }
 
 impl RemoteReference {
+    pub(crate) fn vat(&self) -> &Arc<PyVat> {
+        &self.vat
+    }
+
     /// The one Python object for an import, as long as any handle on it lives.
     pub(crate) fn for_import<'py>(
         py: Python<'py>,
@@ -423,6 +656,7 @@ fn send(
             Message {
                 selector,
                 args: out.view(),
+                near: true,
             },
         ))
     })

@@ -129,13 +129,7 @@ impl Tub {
                 .call_method1("named", (name,))?;
             vat.home().set_runner(py, runner.unbind());
         }
-        let turns = Bound::new(
-            py,
-            TurnRunner {
-                vat: Arc::downgrade(&vat),
-            },
-        )?;
-        vat.home().set_run_turns(py, turns.into_any().unbind());
+        TurnRunner::install(py, &vat)?;
         let designator = data_encoding::BASE32_NOPAD
             .encode(&urandom(py)?)
             .to_lowercase();
@@ -476,8 +470,22 @@ impl Listener {
 
 /// Runs a vat's turns; what the event loop is asked to call.
 #[pyclass(frozen)]
-struct TurnRunner {
+pub(crate) struct TurnRunner {
     vat: Weak<PyVat>,
+}
+
+impl TurnRunner {
+    /// Gives a vat the function that its event loop is to call.
+    pub(crate) fn install(py: Python<'_>, vat: &Arc<PyVat>) -> PyResult<()> {
+        let turns = Bound::new(
+            py,
+            Self {
+                vat: Arc::downgrade(vat),
+            },
+        )?;
+        vat.home().set_run_turns(py, turns.into_any().unbind());
+        Ok(())
+    }
 }
 
 #[pymethods]

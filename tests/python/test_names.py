@@ -10,8 +10,6 @@ from support import meet
 
 PROBES = [
     "_private",
-    "__len__",
-    "__iter__",
     "__array__",
     "__fspath__",
     "_ipython_display_",

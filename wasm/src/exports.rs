@@ -437,6 +437,7 @@ fn send(
             let message = Message {
                 selector,
                 args: builder.view(),
+                near: true,
             };
             if wants_result {
                 let result = vat.call((), target, message);

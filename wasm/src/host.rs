@@ -119,6 +119,7 @@ fn keep(view: View<'_, Ref<JsHost>>) -> Passable<Ref<JsHost>> {
     Message {
         selector: None,
         args: view,
+        near: true,
     }
     .to_owned(())
     .args

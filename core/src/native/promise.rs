@@ -86,6 +86,7 @@ impl Promise {
                 let message = Message {
                     selector: Some(method),
                     args: args.view(),
+                    near: true,
                 };
                 let cell = vat.call((), &target, message);
                 Self { vat, cell }

@@ -79,6 +79,7 @@ impl Reference {
                 let message = Message {
                     selector: Some(method),
                     args: args.view(),
+                    near: true,
                 };
                 let cell = vat.call((), &self.inner, message);
                 Promise::from_parts(vat, cell)
@@ -97,6 +98,7 @@ impl Reference {
         let message = Message {
             selector: Some(method),
             args: args.view(),
+            near: true,
         };
         self.vat()?.send((), &self.inner, message, None);
         Ok(())

@@ -6,7 +6,9 @@
 
 mod cell;
 mod embargo;
+mod state;
 
 pub(crate) use cell::Waiting;
 pub use cell::{Cell, Lift, Reaction, Route};
 pub(crate) use embargo::{Embargo, Held};
+pub use state::State;

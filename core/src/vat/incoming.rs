@@ -170,6 +170,7 @@ impl<H: Host> Connection<H> {
                         bytes: args,
                         refs: &refs,
                     },
+                    near: false,
                 };
                 let reply = vat.deliver(cx, to, message);
                 self.answer(cx, vat, answer, resolver, reply);

@@ -8,12 +8,14 @@
 //! | `connection.rs` | [`Connection`]: one session, its lock, how it is driven and how it ends |
 //! | `describe.rs` | references ↔ descriptors |
 //! | `incoming.rs` | what a received message does |
-//! | `send.rs` | sending a message to any reference, and settling promises |
+//! | `send.rs` | sending a message to any reference |
+//! | `settle.rs` | settling promises, and keeping order when their messages change their way |
 
 mod connection;
 mod describe;
 mod incoming;
 mod send;
+mod settle;
 
 pub use connection::{Connection, Driver, Import, Tables};
 
@@ -174,8 +176,13 @@ impl<H: Host> Vat<H> {
         }
     }
 
+    /// Runs a callback in a turn of its own, after those that wait.
+    pub fn later(self: &Arc<Self>, callback: H::Callback, outcome: Outcome<H>) {
+        self.push_turn(Turn::Call(callback, outcome));
+    }
+
     /// True if turns wait.
-    fn has_turns(&self) -> bool {
+    pub fn has_turns(&self) -> bool {
         !lock(&self.turns).queue.is_empty()
     }
 

@@ -8,7 +8,7 @@ use super::{Turn, Vat};
 use crate::captp::Target;
 use crate::error::Error;
 use crate::host::{Host, Message, Outcome, Ref};
-use crate::promise::{Cell, Embargo, Held, Lift, Reaction, Route, Waiting};
+use crate::promise::{Cell, Embargo, Held, Reaction, Route};
 
 /// Where a message to a promise goes now.
 enum Hop<H: Host> {
@@ -25,7 +25,7 @@ enum Hop<H: Host> {
 
 /// What a step has left to do. A queue instead of recursion: a peer can make chains of promises
 /// deeper than any stack.
-enum Work<H: Host> {
+pub(super) enum Work<H: Host> {
     /// Settle a promise, which shares the embargoes of the one that it followed.
     Settle(H::Promise, Outcome<H>, Vec<Arc<Embargo<H>>>),
     /// Send on what an embargo held.
@@ -58,39 +58,13 @@ impl<H: Host> Vat<H> {
         self.finish(cx, work);
     }
 
-    fn finish(self: &Arc<Self>, cx: H::Cx<'_>, mut work: VecDeque<Work<H>>) {
+    pub(super) fn finish(self: &Arc<Self>, cx: H::Cx<'_>, mut work: VecDeque<Work<H>>) {
         while let Some(step) = work.pop_front() {
             match step {
                 Work::Settle(promise, outcome, shared) => {
                     self.settle_one(cx, &promise, outcome, shared, &mut work);
                 }
                 Work::Lift(embargo) => self.lift(cx, &embargo, &mut work),
-            }
-        }
-    }
-
-    /// Sends on what an embargo held, in order.
-    fn lift(
-        self: &Arc<Self>,
-        cx: H::Cx<'_>,
-        embargo: &Arc<Embargo<H>>,
-        work: &mut VecDeque<Work<H>>,
-    ) {
-        loop {
-            let held = embargo.take();
-            if held.is_empty() {
-                return;
-            }
-            for item in held {
-                match item {
-                    Held::Message(promise, message, result) => {
-                        let target = Ref::Promise(promise);
-                        self.travel(cx, target, message.view(), result, Some(embargo), work);
-                    }
-                    Held::Tell(promise, connection, resolver) => {
-                        self.tell_through(cx, &promise, &connection, resolver, Some(embargo));
-                    }
-                }
             }
         }
     }
@@ -107,7 +81,7 @@ impl<H: Host> Vat<H> {
         self.travel(cx, target.dup(cx), message, result, None, work);
     }
 
-    fn travel(
+    pub(super) fn travel(
         self: &Arc<Self>,
         cx: H::Cx<'_>,
         target: Ref<H>,
@@ -228,238 +202,6 @@ impl<H: Host> Vat<H> {
             self.push_turn(Turn::Call(callback, outcome));
         }
     }
-
-    /// Tells a peer's resolver once the promise has settled.
-    pub(super) fn tell_when_settled(
-        self: &Arc<Self>,
-        cx: H::Cx<'_>,
-        promise: &H::Promise,
-        connection: &Arc<Connection<H>>,
-        resolver: u64,
-    ) {
-        self.tell_through(cx, promise, connection, resolver, None);
-    }
-
-    fn tell_through(
-        self: &Arc<Self>,
-        cx: H::Cx<'_>,
-        promise: &H::Promise,
-        connection: &Arc<Connection<H>>,
-        resolver: u64,
-        through: Option<&Arc<Embargo<H>>>,
-    ) {
-        let settled = H::with_cell(cx, promise, |cell| {
-            // A peer that asks now may be about to lift an embargo of its own: what is held here has
-            // to go on first.
-            if let Some(embargo) = cell.embargo(through) {
-                let held = Held::Tell(
-                    H::dup_promise(cx, promise),
-                    Arc::clone(connection),
-                    resolver,
-                );
-                if embargo.hold(held).is_ok() {
-                    return None;
-                }
-            }
-            let late = cell
-                .react(Reaction::Tell(Arc::clone(connection), resolver))
-                .is_err();
-            late.then(|| cell.outcome().map(|outcome| outcome.dup(cx)))
-                .flatten()
-        });
-        if let Some(outcome) = settled {
-            connection.tell(cx, resolver, &outcome);
-        }
-    }
-
-    /// Settles a promise, unless it has settled before. Fulfilling it with another promise chains
-    /// it to that one; a cycle breaks it.
-    pub fn settle(self: &Arc<Self>, cx: H::Cx<'_>, promise: H::Promise, outcome: Outcome<H>) {
-        let mut work = VecDeque::new();
-        self.settle_one(cx, &promise, outcome, Vec::new(), &mut work);
-        self.finish(cx, work);
-    }
-
-    fn settle_one(
-        self: &Arc<Self>,
-        cx: H::Cx<'_>,
-        promise: &H::Promise,
-        outcome: Outcome<H>,
-        shared: Vec<Arc<Embargo<H>>>,
-        work: &mut VecDeque<Work<H>>,
-    ) {
-        let Some(outcome) = self.follow(cx, promise, outcome, work) else {
-            return;
-        };
-        // Messages that have gone ahead to a peer must arrive before any that go elsewhere now. A
-        // failure or plain data they find wherever they are.
-        let leads_to = match &outcome {
-            Outcome::Fulfilled(value) => H::target(cx, value),
-            Outcome::Broken(_) => None,
-        };
-        let settled = H::with_cell(cx, promise, |cell| {
-            let way = cell.route().and_then(way_of);
-            let (mut reactions, route) = cell.settle(outcome)?;
-            let detour = cell.take_ahead() && leads_to.is_some();
-            let fence = way.filter(|(connection, _)| {
-                detour && !matches!(&leads_to, Some(Ref::Far(at)) if Arc::ptr_eq(at.connection(), connection))
-            });
-            let waiting = take_messages(&mut reactions);
-            let mut embargoes = shared;
-            let own = (fence.is_some() || !waiting.is_empty())
-                .then(|| Embargo::new(cx, promise, waiting));
-            embargoes.extend(own.clone());
-            for embargo in &embargoes {
-                cell.add_embargo(Arc::clone(embargo));
-            }
-            Ok::<_, Outcome<H>>((reactions, route, fence, own, embargoes))
-        });
-        // If it had settled before, this outcome is dropped out here.
-        let Ok((reactions, _route, fence, own, embargoes)) = settled else {
-            return;
-        };
-        if let Some(embargo) = &own {
-            self.lift_after(cx, fence, embargo, work);
-        }
-        if reactions.is_empty() {
-            return;
-        }
-        let Some(outcome) = H::with_cell(cx, promise, |c| c.outcome().map(|o| o.dup(cx))) else {
-            return;
-        };
-        for reaction in reactions {
-            match reaction {
-                Reaction::Call(callback) => {
-                    if let Some(callback) = H::notify(cx, self, callback, &outcome) {
-                        self.push_turn(Turn::Call(callback, outcome.dup(cx)));
-                    }
-                }
-                Reaction::Feed(other) => {
-                    work.push_back(Work::Settle(other, outcome.dup(cx), embargoes.clone()));
-                }
-                Reaction::Tell(connection, resolver) => connection.tell(cx, resolver, &outcome),
-                Reaction::Lift(Lift(embargo)) => work.push_back(Work::Lift(embargo)),
-                // They were taken out.
-                Reaction::Message(..) => {}
-            }
-        }
-    }
-
-    /// Lifts an embargo: at once, or when the peer has sent on what went ahead to it. It is asked to
-    /// tell when the promise settles, which it has; so its answer comes behind what it sent on.
-    fn lift_after(
-        self: &Arc<Self>,
-        cx: H::Cx<'_>,
-        fence: Option<(Arc<Connection<H>>, Target)>,
-        embargo: &Arc<Embargo<H>>,
-        work: &mut VecDeque<Work<H>>,
-    ) {
-        if let Some((connection, target)) = fence {
-            let mut cell = Cell::pending();
-            let lift = Reaction::Lift(Lift(Arc::clone(embargo)));
-            // It is pending, so the reaction stays; and nobody else needs to look at it.
-            let _ = cell.react(lift);
-            let answer = H::new_promise(cx, self, cell);
-            if connection
-                .with_session(|session| session.listen(target, answer))
-                .is_ok()
-            {
-                return;
-            }
-        }
-        work.push_back(Work::Lift(Arc::clone(embargo)));
-    }
-
-    /// If the outcome is itself a promise, chains to it or takes its outcome.
-    fn follow(
-        self: &Arc<Self>,
-        cx: H::Cx<'_>,
-        promise: &H::Promise,
-        outcome: Outcome<H>,
-        work: &mut VecDeque<Work<H>>,
-    ) -> Option<Outcome<H>> {
-        let Outcome::Fulfilled(value) = &outcome else {
-            return Some(outcome);
-        };
-        let Some(Ref::Promise(mut other)) = H::target(cx, value) else {
-            return Some(outcome);
-        };
-        let end = loop {
-            if H::is_same_promise(promise, &other) {
-                let error = Error::Misuse("a promise cannot be resolved to itself".to_owned());
-                return Some(Outcome::Broken(H::failure(cx, error)));
-            }
-            let next = H::with_cell(cx, &other, |cell| match cell.route() {
-                Some(Route::Chained(next)) => Some(H::dup_promise(cx, next)),
-                _ => None,
-            });
-            match next {
-                Some(next) => other = next,
-                None => break other,
-            }
-        };
-        let beyond = H::with_cell(cx, &end, |cell| match cell.embargo(None) {
-            Some(_) => None,
-            None => cell.route().and_then(way_of),
-        });
-        let chained = H::with_cell(cx, promise, |cell| {
-            if !cell.is_pending() {
-                return None;
-            }
-            let way = cell.route().and_then(way_of);
-            let (old, waiting) = cell.set_route(Route::Chained(H::dup_promise(cx, &end)));
-            let fence = way.filter(|(connection, _)| {
-                cell.take_ahead()
-                    && !matches!(&beyond, Some((next, _)) if Arc::ptr_eq(next, connection))
-            });
-            // Messages that wait here go first, so that order is kept.
-            let embargo = (fence.is_some() || !waiting.is_empty())
-                .then(|| Embargo::new(cx, promise, waiting));
-            if let Some(embargo) = &embargo {
-                cell.add_embargo(Arc::clone(embargo));
-            }
-            Some((old, fence, embargo))
-        });
-        let (_old, fence, embargo) = chained?;
-        if let Some(embargo) = &embargo {
-            self.lift_after(cx, fence, embargo, work);
-        }
-        let feed = Reaction::Feed(H::dup_promise(cx, promise));
-        H::with_cell(cx, &end, |cell| match cell.react(feed) {
-            Ok(()) => None,
-            Err(_) => cell.outcome().map(|outcome| outcome.dup(cx)),
-        })
-    }
-}
-
-/// Where messages to a promise travel ahead to.
-fn way_of<H: Host>(route: &Route<H>) -> Option<(Arc<Connection<H>>, Target)> {
-    match route {
-        Route::Question(connection, number) => {
-            Some((Arc::clone(connection), Target::Answer(*number)))
-        }
-        Route::Import(import) => Some((
-            Arc::clone(import.connection()),
-            Target::Export(import.position()),
-        )),
-        Route::Here | Route::Chained(_) => None,
-    }
-}
-
-fn take_messages<H: Host>(reactions: &mut Vec<Reaction<H>>) -> Waiting<H> {
-    let mut waiting = Vec::new();
-    if reactions
-        .iter()
-        .any(|reaction| matches!(reaction, Reaction::Message(..)))
-    {
-        for reaction in std::mem::take(reactions) {
-            match reaction {
-                Reaction::Message(message, result) => waiting.push((message, result)),
-                other => reactions.push(other),
-            }
-        }
-    }
-    waiting
 }
 
 /// Leads promises that are resolved to others straight to the last one, `end`.
@@ -490,6 +232,9 @@ fn next_hop<H: Host>(cx: H::Cx<'_>, cell: &Cell<H>) -> Hop<H> {
     }
 }
 
+/// The promise that a message travels ahead on, and the embargo that it comes through.
+type Ahead<'a, H> = (&'a <H as Host>::Promise, Option<&'a Arc<Embargo<H>>>);
+
 impl<H: Host> Connection<H> {
     /// Puts a call on the wire; the answer settles `result`. If the call runs ahead on a promise
     /// that has settled meanwhile, its route is stale (the peer may have been told that we need the
@@ -498,7 +243,7 @@ impl<H: Host> Connection<H> {
         self: &Arc<Self>,
         cx: H::Cx<'_>,
         to: Target,
-        ahead_on: Option<(&H::Promise, Option<&Arc<Embargo<H>>>)>,
+        ahead_on: Option<Ahead<'_, H>>,
         message: Message<'_, H>,
         result: Option<H::Promise>,
         work: &mut VecDeque<Work<H>>,
@@ -553,6 +298,7 @@ impl<H: Host> Connection<H> {
         let message = Message {
             selector: Some("fetch"),
             args: args.view(),
+            near: false,
         };
         let mut work = VecDeque::new();
         let asked = Some(H::dup_promise(cx, &result));

@@ -152,6 +152,7 @@ impl Side {
         let message = Message {
             selector: Some("catch"),
             args: args.view(),
+            near: true,
         };
         self.vat.send((), &Ref::Local(catcher), message, None);
         self.run();
