@@ -9,8 +9,9 @@ A program does that itself, before it imports anything of Twisted::
     from twisted.internet import defer, reactor  # this is marotte.defer
 
 Or it is left as it is, and run by ``python -m marotte.twisted``: ``python -m marotte.twisted
-server.py``, ``python -m marotte.twisted -m twisted.trial package``. Trial's tests have a shorter way:
-``trial --reporter=marotte package``.
+server.py``, ``python -m marotte.twisted -m twisted.trial package``, ``python -m marotte.twisted -m
+pytest``. Trial's tests have a shorter way: ``trial --reporter=marotte package``. A process that the
+program starts is one that has to call :func:`install` for itself.
 
 Without any of this, Deferreds of both kinds can be mixed in a program.
 """
