@@ -12,6 +12,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GUIDE = ROOT / "docs" / "deferreds.md"
+README = ROOT / "README.md"
+RUST = ROOT / "tests" / "rust" / "tests" / "guide.rs"
 PACKAGE = ROOT / "wasm" / "dist" / "node.js"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROGRAM = re.compile(r"# \w+\.py\n")
@@ -97,6 +99,22 @@ def test_javascript(tmp_path):
         ["node", file], check=False, capture_output=True, text=True, timeout=60, env=environment
     )
     assert (done.stderr, done.returncode, done.stdout) == ("", 0, example.output)
+
+
+def test_the_example_of_the_readme():
+    text = README.read_text()
+    (code,) = [block[1] for block in BLOCK.findall(text) if "from marotte.defer" in block[1]]
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    (said,) = re.findall("# prints: (.*)", code)
+    assert (done.stderr, done.returncode, done.stdout) == ("", 0, said + "\n")
+
+
+def test_the_rust_example_is_tested():
+    (example,) = [e for es in sections().values() for e in es if e.language == "rust"]
+    tested = [line.strip() for line in RUST.read_text().splitlines()]
+    code = [line.strip() for line in example.code.splitlines()]
+    assert "\n".join(code) in "\n".join(tested)
 
 
 def test_every_example_is_found():
