@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import io
+import linecache
 import os
 import pkgutil
 import runpy
@@ -74,6 +75,10 @@ def _new_main() -> dict[str, Any]:
 def _run_code(code: str, namespace: dict[str, Any]) -> None:
     _set_path("")
     namespace["__loader__"] = BuiltinImporter
+    if sys.version_info >= (3, 13):
+        # Since then tracebacks show these lines too.
+        lines = code.splitlines(keepends=True)
+        linecache.cache["<string>"] = (len(code), None, lines, "<string>")
     _execute(code, "<string>", namespace)
 
 
