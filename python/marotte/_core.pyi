@@ -369,6 +369,66 @@ class RemoteReference:
     ('RemoteReference', 'Hello, you!')
     """
 
+    def callRemote(self, method: str, *args: object) -> Deferred[Any]:
+        """Calls a method by its name; returns a Deferred for the result, for code that uses
+        Deferreds. (A far method of this name is reached by ``callRemote("callRemote")``.)
+
+        >>> import asyncio, marotte
+        >>> async def main():
+        ...     with marotte.Tub() as server, marotte.Tub() as client:
+        ...         server.listen("tcp://127.0.0.1:0")
+        ...         class Adder(marotte.Referenceable):
+        ...             def remote_add(self, a, b):
+        ...                 return a + b
+        ...         adder = await client.getReference(server.registerReference(Adder()))
+        ...         return await adder.callRemote("add", 1, 2)
+        >>> asyncio.run(main())
+        3
+        """
+
+    def callRemoteOnly(self, method: str, *args: object) -> None:
+        """The same without an answer: nothing is sent back.
+
+        >>> import asyncio, marotte
+        >>> async def main():
+        ...     with marotte.Tub() as server, marotte.Tub() as client:
+        ...         server.listen("tcp://127.0.0.1:0")
+        ...         say = await client.getReference(server.registerReference(lambda: None))
+        ...         say.callRemoteOnly("anything")
+        >>> asyncio.run(main())
+        """
+
+    def notifyOnDisconnect(self, callback: Callable[..., object], *args: Any, **kwargs: Any) -> int:
+        """Calls ``callback(*args, **kwargs)`` once, in a turn of its own, when the connection that the
+        reference came over is lost; at once (in a turn) if it is lost already. Returns what
+        :meth:`dontNotifyOnDisconnect` takes.
+
+        >>> import asyncio, marotte
+        >>> async def main():
+        ...     lost = asyncio.Event()
+        ...     with marotte.Tub() as server, marotte.Tub() as client:
+        ...         server.listen("tcp://127.0.0.1:0")
+        ...         f = await client.getReference(server.registerReference(lambda: 1))
+        ...         f.notifyOnDisconnect(lost.set)
+        ...         server.close()
+        ...         await asyncio.wait_for(lost.wait(), 10)
+        ...         return "lost"
+        >>> asyncio.run(main())
+        'lost'
+        """
+
+    def dontNotifyOnDisconnect(self, marker: int) -> None:
+        """Takes a :meth:`notifyOnDisconnect` back, unless it has happened.
+
+        >>> import asyncio, marotte
+        >>> async def main():
+        ...     with marotte.Tub() as server, marotte.Tub() as client:
+        ...         server.listen("tcp://127.0.0.1:0")
+        ...         f = await client.getReference(server.registerReference(lambda: 1))
+        ...         f.dontNotifyOnDisconnect(f.notifyOnDisconnect(print, "lost"))
+        >>> asyncio.run(main())
+        """
+
     def __getattr__(self, name: str, /) -> Method:
         """The remote method of that name, to be called; nothing is sent yet. Raises
         ``AttributeError`` for names that begin with an underscore."""

@@ -9,7 +9,7 @@ import weakref
 from typing import Any
 
 from marotte import _runner, defer
-from marotte._core import _LocalVat, Promise, Resolver, Send
+from marotte._core import Promise, Resolver, Send, _LocalVat
 from marotte.failure import Failure
 
 # One vat for each event loop; for Twisted's reactor and for a thread without a loop, one for each

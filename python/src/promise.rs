@@ -517,7 +517,7 @@ impl RemoteReference {
         slf: &Bound<'py, Self>,
         name: Bound<'py, PyString>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        if !is_remote(&name)? {
+        if !is_remote(&name)? || is_own(&name)? {
             return own_attribute(slf, &name);
         }
         let this = slf.get();
@@ -528,6 +528,67 @@ impl RemoteReference {
     /// What is left: names with an underscore in front that nobody has.
     fn __getattr__(&self, name: &str) -> PyResult<Py<PyAny>> {
         Err(no_attribute(name))
+    }
+
+    /// Calls a method by its name; returns a Deferred for the result. For code that uses Deferreds.
+    #[pyo3(name = "callRemote", signature = (method, *args))]
+    fn call_remote<'py>(
+        &self,
+        method: &Bound<'py, PyString>,
+        args: &Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = method.py();
+        let target = Ref::Far(Arc::clone(&self.import));
+        let promise = send(py, &self.vat, &target, Some(method.to_str()?), args)?;
+        py.import(intern!(py, "marotte._eventual"))?
+            .call_method1(intern!(py, "when"), (promise,))
+    }
+
+    /// The same without an answer: nothing is sent back, and None is returned.
+    #[pyo3(name = "callRemoteOnly", signature = (method, *args))]
+    fn call_remote_only(
+        &self,
+        method: &Bound<'_, PyString>,
+        args: &Bound<'_, PyTuple>,
+    ) -> PyResult<()> {
+        let py = method.py();
+        let target = Ref::Far(Arc::clone(&self.import));
+        with_scratch(|out| {
+            convert::emit_args(out, args).map_err(to_exception)?;
+            let message = Message {
+                selector: Some(method.to_str()?),
+                args: out.view(),
+                near: true,
+            };
+            self.vat.send(py, &target, message, None);
+            Ok(())
+        })
+    }
+
+    /// Calls ``callback(*args, **kwargs)`` once, when the connection that the reference came over is
+    /// lost. Returns what ``dontNotifyOnDisconnect`` takes.
+    #[pyo3(name = "notifyOnDisconnect", signature = (callback, *args, **kwargs))]
+    fn notify_on_disconnect(
+        &self,
+        callback: Bound<'_, PyAny>,
+        args: Py<PyTuple>,
+        kwargs: Option<Py<PyDict>>,
+    ) -> u64 {
+        let py = callback.py();
+        let callback = Callback::Eventually {
+            function: callback.unbind(),
+            args,
+            kwargs,
+            result: None,
+        };
+        self.import.connection().watch(py, callback)
+    }
+
+    /// Takes that back.
+    #[pyo3(name = "dontNotifyOnDisconnect")]
+    fn dont_notify_on_disconnect(&self, marker: u64) {
+        let callback = self.import.connection().unwatch(marker);
+        drop(callback);
     }
 
     /// Calls a remote function.
@@ -557,6 +618,14 @@ impl RemoteReference {
         let peer = peer.map_or_else(|| "a lost peer".to_owned(), |peer| peer.to_string());
         format!("<RemoteReference {} at {peer}>", self.import.position())
     }
+}
+
+/// True for the methods of references that are not sent anywhere.
+fn is_own(name: &Bound<'_, PyString>) -> PyResult<bool> {
+    Ok(matches!(
+        name.to_str()?,
+        "callRemote" | "callRemoteOnly" | "notifyOnDisconnect" | "dontNotifyOnDisconnect"
+    ))
 }
 
 /// A method of a far object, or of one that a promise stands for: call it to send the message.

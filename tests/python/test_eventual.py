@@ -360,3 +360,83 @@ def test_a_promise_for_a_deferred_takes_calls_before_it_fires():
         assert await d2 == 5
 
     run(test)
+
+
+def test_example_1_call_remote_and_deferreds_on_the_same_reference():
+    async def test():
+        with marotte.Tub() as server, marotte.Tub() as client:
+            server.listen("tcp://127.0.0.1:0")
+            s = await client.getReference(server.registerReference(Status()))
+            d = s.callRemote("getBuilder", "python-2.4-full")
+            d.addCallback(lambda builder: builder.callRemote("getBuild", -1))
+            d.addCallback(lambda build: build.callRemote("getResults"))
+            assert await d == SUCCESS
+            assert await s.getBuilder("python-2.4-full").getBuild(-1).getResults() == SUCCESS
+            assert await s.callRemote("noSuchMethod").addErrback(lambda f: f.type) is (
+                marotte.RemoteError
+            )
+
+    run(test)
+
+
+def test_a_message_without_an_answer_has_none_on_the_wire():
+    async def test():
+        heard = []
+
+        class Ear(marotte.Referenceable):
+            def remote_hear(self, word):
+                heard.append(word)
+                return "an answer"
+
+        with marotte.Tub() as server, marotte.Tub() as client:
+            server.listen("tcp://127.0.0.1:0")
+            ear = await client.getReference(server.registerReference(Ear()))
+            before = server.stats()["messages_sent"]
+            for _ in range(100):
+                sendOnly(ear).hear("psst")
+            ear.callRemoteOnly("hear", "last")
+            while len(heard) < 101:
+                await asyncio.sleep(0.001)
+            assert server.stats()["messages_sent"] == before
+            assert heard[-1] == "last"
+
+    run(test)
+
+
+def test_the_end_of_a_connection_is_told_once():
+    async def test():
+        told = []
+        with marotte.Tub() as server, marotte.Tub() as client:
+            server.listen("tcp://127.0.0.1:0")
+            far = await client.getReference(server.registerReference(Status()))
+            assert state(far) == "far"
+            far.notifyOnDisconnect(told.append, "lost")
+            far.dontNotifyOnDisconnect(far.notifyOnDisconnect(told.append, "not told"))
+            server.close()
+            while not told:
+                await asyncio.sleep(0.001)
+            far.notifyOnDisconnect(told.append, "late")
+            await flushEventualQueue()
+            await asyncio.sleep(0.01)
+            assert told == ["lost", "late"]
+            assert state(far) == "broken"
+            with pytest.raises(marotte.DisconnectedError):
+                await far.getBuilder("x")
+
+    run(test)
+
+
+def test_states_of_what_is_far():
+    async def test():
+        with marotte.Tub() as server, marotte.Tub() as client:
+            server.listen("tcp://127.0.0.1:0")
+            promise = client.getReference(server.registerReference(Status()))
+            builder = promise.getBuilder("python-2.4-full")
+            assert state(promise) == state(builder) == "remote"
+            await builder
+            assert state(promise) == state(builder) == "far"
+            results = builder.getBuild(-1).getResults()
+            await results
+            assert state(results) == "near"
+
+    run(test)

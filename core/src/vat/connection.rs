@@ -1,6 +1,7 @@
 //! One connection to another vat.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use super::Vat;
@@ -45,6 +46,9 @@ pub struct Connection<H: Host> {
     dropped: Mutex<Vec<u64>>,
     /// Where we meant to connect to.
     dialled: Option<Location>,
+    /// Who wants to know of the end, by number; `None` once it has come.
+    watchers: Mutex<Option<BTreeMap<u64, H::Callback>>>,
+    next_watcher: AtomicU64,
 }
 
 /// A reference to an object of a peer. Dropping the last handle gives it back to the peer.
@@ -114,6 +118,8 @@ impl<H: Host> Connection<H> {
             awake: AtomicBool::new(true),
             dropped: Mutex::new(Vec::new()),
             dialled,
+            watchers: Mutex::new(Some(BTreeMap::new())),
+            next_watcher: AtomicU64::new(0),
         })
     }
 
@@ -300,10 +306,41 @@ impl<H: Host> Connection<H> {
         let Some(vat) = self.vat() else { return };
         vat.remember_once(self, stats);
         let reason: Arc<str> = text.into();
+        let watchers = lock(&self.watchers).take();
+        for (_, callback) in watchers.into_iter().flatten() {
+            let failure = H::failure(cx, Error::Disconnected(Arc::clone(&reason)));
+            vat.later(callback, Outcome::Broken(failure));
+        }
         for question in remains.questions {
             let failure = H::failure(cx, Error::Disconnected(Arc::clone(&reason)));
             vat.settle(cx, question, Outcome::Broken(failure));
         }
+    }
+
+    /// Runs a callback in a turn of its own once the connection has ended, with the reason. Returns
+    /// a number for [`Self::unwatch`].
+    pub fn watch(self: &Arc<Self>, cx: H::Cx<'_>, callback: H::Callback) -> u64 {
+        let number = self.next_watcher.fetch_add(1, Ordering::Relaxed);
+        let late = {
+            let mut watchers = lock(&self.watchers);
+            match &mut *watchers {
+                Some(watchers) => {
+                    watchers.insert(number, callback);
+                    None
+                }
+                None => Some(callback),
+            }
+        };
+        if let (Some(callback), Some(vat)) = (late, self.vat()) {
+            let failure = H::failure(cx, self.gone());
+            vat.later(callback, Outcome::Broken(failure));
+        }
+        number
+    }
+
+    /// Takes a [`watch`](Self::watch) back; returns the callback if it has not run.
+    pub fn unwatch(&self, number: u64) -> Option<H::Callback> {
+        lock(&self.watchers).as_mut()?.remove(&number)
     }
 
     /// The error for using a reference of a connection that has ended.
