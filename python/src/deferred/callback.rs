@@ -368,7 +368,7 @@ pub(super) fn keywords<'py>(mapping: &Bound<'py, PyAny>) -> PyResult<Bound<'py, 
 }
 
 /// The ``_callbacks`` of a Deferred, as far as other libraries use it: they append what waits.
-#[pyclass(frozen)]
+#[pyclass(frozen, module = "marotte.defer", name = "_Callbacks")]
 pub(crate) struct Continuation(pub(super) Py<Deferred>);
 
 #[pymethods]
