@@ -164,7 +164,10 @@ def a_lock_that_is_held(canary):
 
 @case
 def a_semaphore(canary):
-    semaphore = defer.DeferredSemaphore(1)
+    class Semaphore(defer.DeferredSemaphore):
+        """With attributes of its own."""
+
+    semaphore = Semaphore(1)
     semaphore.itself = semaphore.acquire()
     semaphore.acquire().canary = canary
 

@@ -85,6 +85,10 @@ impl<H: Host> Gather<H> {
         index: usize,
         outcome: Outcome<H>,
     ) -> (Verdict<H>, Outcome<H>) {
+        if self.results.get(index).is_some_and(Option::is_some) {
+            // It has come before.
+            return (Verdict::Wait, outcome);
+        }
         let (outcome, passes) = H::split(cx, outcome);
         let (stored, first) = H::split(cx, outcome);
         let verdict = match first {
@@ -137,9 +141,10 @@ impl<F> Race<F> {
 
     /// One failed: all the failures, in the order of the inputs, if it was the last.
     pub fn failed(&mut self, index: usize, failure: F) -> Option<Vec<F>> {
-        self.failed += 1;
-        if let Some(slot) = self.failures.get_mut(index) {
+        // One that comes twice does not count.
+        if let Some(slot @ None) = self.failures.get_mut(index) {
             *slot = Some(failure);
+            self.failed += 1;
         }
         (self.failed == self.failures.len()).then(|| {
             std::mem::take(&mut self.failures)

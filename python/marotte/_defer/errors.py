@@ -126,5 +126,3 @@ for _name in _SHARED:
     globals()[_name].__module__ = "marotte.defer"
 
 share_errors(globals(), _SHARED)
-
-share_errors(globals(), (*__all__, "_DefGen_Return", "_InternalInlineCallbacksCancelledError"))

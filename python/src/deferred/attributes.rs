@@ -10,7 +10,7 @@ use pyo3::exceptions::PyAttributeError;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyDict, PyString, PySuper};
 
 use super::class::Deferred;
 
@@ -37,6 +37,18 @@ impl Attribute {
             {
                 return Ok(value.unbind());
             }
+            if !object.is_exact_instance_of::<Deferred>() {
+                // What comes after Deferred among the bases of a subclass.
+                let rest = PySuper::new(&Deferred::type_object(py), object)?;
+                return rest.getattr(name).map(Bound::unbind);
+            }
+        }
+        if object.is_none()
+            && let Some(class) = class
+            && !class.is(Deferred::type_object(py))
+        {
+            let rest = PySuper::new(&Deferred::type_object(py), class)?;
+            return rest.getattr(name).map(Bound::unbind);
         }
         let class = match (object, class) {
             (Some(object), _) => object.get_type().name()?.to_string(),
@@ -94,6 +106,13 @@ pub(super) fn set(
     }
     let class = Deferred::type_object(py);
     let class_dict = class.getattr(intern!(py, "__dict__"))?;
+    // Python's own protocols look at the class for these: Deferreds are not to become callable
+    // because one of them was given a `__call__`. (`Deferred[int]()` sets the exception.)
+    let text = name.to_str()?;
+    let special = text.starts_with("__") && text.ends_with("__") && text != "__orig_class__";
+    if special {
+        return dict(deferred).set_item(name, value);
+    }
     if !class_dict.contains(name)? {
         let attribute = Attribute {
             name: name.clone().unbind(),

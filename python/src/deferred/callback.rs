@@ -397,4 +397,8 @@ impl Continuation {
     fn __len__(&self, py: Python<'_>) -> usize {
         self.0.get().inner(py).chain.entries().count()
     }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.0)
+    }
 }

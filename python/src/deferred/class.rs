@@ -15,6 +15,7 @@ use crate::host::PyHost;
 
 use super::attributes;
 use super::callback::{Callback, Canceller, Continuation, keywords};
+use super::context;
 use super::debug::{debugs_all, own};
 use super::guard::{Guard, Guarded};
 use super::parts::{Kind, is_failure, kind_of, parts};
@@ -58,6 +59,12 @@ impl Inner {
         Some(attributes.bind(py).clone())
     }
 
+    pub(super) fn has_attributes(&self) -> bool {
+        self.more
+            .as_ref()
+            .is_some_and(|more| more.attributes.is_some())
+    }
+
     /// Only where there are none: what would be replaced would be dropped under the borrow.
     pub(super) fn set_attributes(&mut self, attributes: Py<PyDict>) {
         let slot = &mut self.more.get_or_insert_default().attributes;
@@ -99,6 +106,8 @@ impl Deferred {
     /// Fires it without asking whether a subclass does that in another way.
     pub(super) fn fire(slf: &Bound<'_, Self>, outcome: Outcome<PyHost>) -> PyResult<()> {
         let py = slf.py();
+        // Callbacks may fire others, whose callbacks fire others.
+        let _deeper = context::deeper()?;
         Self::note_invoker(slf)?;
         deferred::fire::<PyHost>(py, slf.as_unbound(), outcome).map_err(|AlreadyCalled(outcome)| {
             drop(outcome);
@@ -339,8 +348,8 @@ impl Deferred {
         Self::iterator(slf)
     }
 
-    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
-        slf
+    fn __iter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        Self::plain_iterator(slf)
     }
 
     fn __next__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {

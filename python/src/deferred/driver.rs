@@ -10,10 +10,11 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyInt, PyString};
+use pyo3::types::{PyBool, PyInt, PyString};
 
 use crate::host::PyHost;
 
+use super::awaiting;
 use super::callback::{Callback, Canceller, failure, native};
 use super::class::{Deferred, outcome_of};
 use super::context;
@@ -74,7 +75,8 @@ impl Driver {
         let py = body.py();
         let context = context::copy(py)?;
         // Many are done without ever waiting: those need neither a driver nor a status.
-        let waits_for = match step(&body, &context, Ok(py.None()))? {
+        let first = step(&body, &context, Ok(py.None())).unwrap_or_else(Progress::Raised);
+        let waits_for = match first {
             Progress::Waits(object) => object,
             Progress::Returned(value) => return succeed(value),
             Progress::Raised(error) => {
@@ -138,6 +140,7 @@ impl Driver {
         let py = slf.py();
         let (body, context) = {
             let mut state = slf.get().state.lock(py);
+            // It was waiting, or its outcome has been taken.
             state.phase = Phase::Stepping;
             let Some(body) = &state.body else {
                 // The collector took it apart.
@@ -145,7 +148,8 @@ impl Driver {
             };
             (body.bind(py).clone(), state.context.bind(py).clone())
         };
-        step(&body, &context, outcome)
+        // What goes wrong beside the body is its failure too: somebody waits for the status.
+        Ok(step(&body, &context, outcome).unwrap_or_else(Progress::Raised))
     }
 
     /// Arranges to be resumed with what was yielded; returns that.
@@ -160,7 +164,11 @@ impl Driver {
                 object.setattr(intern!(py, "_asyncio_future_blocking"), false)?;
                 Deferred::type_object(py).call_method1(intern!(py, "fromFuture"), (object,))?
             }
-            Kind::Value => Self::start(object)?.into_any(),
+            Kind::Value => {
+                // A generator may yield a generator, which yields one, and so on.
+                let _deeper = context::recurse(py)?;
+                Self::start(object)?.into_any()
+            }
             Kind::Deferred(_) | Kind::Foreign | Kind::Failure => object,
         };
         if let Some(deferred) = native(&object) {
@@ -175,13 +183,13 @@ impl Driver {
 
     fn finish(slf: &Bound<'_, Self>, outcome: Outcome<PyHost>) -> Option<Done> {
         let py = slf.py();
-        let (status, body) = {
+        let (status, body, phase) = {
             let mut state = slf.get().state.lock(py);
-            state.phase = Phase::Waiting;
-            (state.status.take(), state.body.take())
+            let phase = std::mem::replace(&mut state.phase, Phase::Waiting);
+            (state.status.take(), state.body.take(), phase)
         };
         // What it holds goes before anybody is told that it is done.
-        drop(body);
+        drop((body, phase));
         Some((status?, outcome))
     }
 
@@ -193,7 +201,9 @@ impl Driver {
         let waited_on = {
             let mut state = slf.get().state.lock(slf.py());
             if !matches!(state.phase, Phase::Waiting) {
-                state.phase = Phase::Ready(outcome);
+                let old = std::mem::replace(&mut state.phase, Phase::Ready(outcome));
+                drop(state);
+                drop(old);
                 return Ok(None);
             }
             state.waiting_on.take()
@@ -326,8 +336,26 @@ fn send<'py>(body: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyResult<Se
 /// Throws a failure into a generator or coroutine.
 fn throw<'py>(body: &Bound<'py, PyAny>, failure: &Bound<'py, PyAny>) -> PyResult<Sent<'py>> {
     let py = body.py();
+    // Python takes a StopIteration at an `await` for the end of it.
+    if body.get_type().is(parts(py)?.coroutine.bind(py))
+        && failure
+            .getattr(intern!(py, "value"))?
+            .is_instance_of::<PyStopIteration>()
+    {
+        let error = awaiting::not_the_end(failure.getattr(intern!(py, "value"))?);
+        let thrown = body.call_method1(intern!(py, "throw"), (error.into_value(py),));
+        return sent_by(py, thrown);
+    }
     // Subclasses have their own way, such as raising something else.
-    match failure.call_method1(intern!(py, "throwExceptionIntoGenerator"), (body,)) {
+    sent_by(
+        py,
+        failure.call_method1(intern!(py, "throwExceptionIntoGenerator"), (body,)),
+    )
+}
+
+/// What a generator's method came to.
+fn sent_by<'py>(py: Python<'py>, result: PyResult<Bound<'py, PyAny>>) -> PyResult<Sent<'py>> {
+    match result {
         Ok(yielded) => Ok(Sent::Yielded(yielded)),
         Err(error) if error.is_instance_of::<PyStopIteration>(py) => {
             let value = error.value(py).getattr(intern!(py, "value"))?;
@@ -390,8 +418,11 @@ fn is_future(object: &Bound<'_, PyAny>) -> PyResult<bool> {
     if is_data(object) {
         return Ok(false);
     }
-    let blocking = object.getattr_opt(intern!(object.py(), "_asyncio_future_blocking"))?;
-    blocking.map_or(Ok(false), |blocking| blocking.is_truthy())
+    // The class is asked first, as asyncio does: other objects may have whatever attribute one asks
+    // for, and go to the network for it.
+    let py = object.py();
+    let name = intern!(py, "_asyncio_future_blocking");
+    Ok(object.get_type().hasattr(name)? && object.getattr(name)?.is(PyBool::new(py, true)))
 }
 
 /// Drives the generator of an ``inlineCallbacks`` function.

@@ -149,9 +149,21 @@ impl Shared {
             let object = self.object(py).unbind();
             return Deferred::create(py, Chain::fired(Ok(object)));
         }
+        let object = self.object(py).unbind();
         let canceller = super::callback::Canceller::Shared(Box::new(self));
         let deferred = Deferred::create(py, Chain::new(Some(canceller)))?;
-        tokens().wait(deferred.clone().unbind());
+        // While it was made, other code may have run, and have released one.
+        let free = {
+            let mut tokens = tokens();
+            let free = tokens.acquire();
+            if !free {
+                tokens.wait(deferred.clone().unbind());
+            }
+            free
+        };
+        if free {
+            Deferred::fire(&deferred, Ok(object))?;
+        }
         Ok(deferred)
     }
 }
@@ -183,7 +195,7 @@ fn release(
 }
 
 /// A lock for event-driven programs.
-#[pyclass(subclass, frozen, weakref, dict, module = "marotte.defer")]
+#[pyclass(subclass, frozen, weakref, module = "marotte.defer")]
 pub(crate) struct DeferredLock {
     tokens: Mutex<Tokens>,
 }
@@ -278,7 +290,7 @@ fn leave<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Deferred>> {
 }
 
 /// A semaphore for event-driven programs.
-#[pyclass(subclass, frozen, weakref, dict, module = "marotte.defer")]
+#[pyclass(subclass, frozen, weakref, module = "marotte.defer")]
 pub(crate) struct DeferredSemaphore {
     tokens: Mutex<Tokens>,
 }
@@ -366,7 +378,7 @@ impl DeferredSemaphore {
 }
 
 /// A queue for event-driven programs.
-#[pyclass(subclass, frozen, weakref, dict, module = "marotte.defer")]
+#[pyclass(subclass, frozen, weakref, module = "marotte.defer")]
 pub(crate) struct DeferredQueue {
     items: Mutex<Items>,
 }
@@ -450,7 +462,25 @@ impl DeferredQueue {
                 let shared = Shared::Queue(slf.clone().unbind());
                 let canceller = super::callback::Canceller::Shared(Box::new(shared));
                 let deferred = Deferred::create(py, Chain::new(Some(canceller)))?;
-                slf.get().items().wait(deferred.clone().unbind());
+                // While it was made, other code may have run, and have put an item.
+                let taken = {
+                    let mut items = slf.get().items();
+                    let taken = items.get();
+                    if matches!(taken, Ok(Taken::Wait)) {
+                        items.wait(deferred.clone().unbind());
+                    }
+                    taken
+                };
+                match taken {
+                    Ok(Taken::Item(item)) => {
+                        let outcome = super::class::outcome_of(item.bind(py));
+                        Deferred::fire(&deferred, outcome)?;
+                    }
+                    Ok(Taken::Wait) => {}
+                    Err(_) => {
+                        return Err(PyErr::from_value(parts(py)?.underflow.bind(py).call0()?));
+                    }
+                }
                 Ok(deferred)
             }
             Err(_) => Err(PyErr::from_value(parts(py)?.underflow.bind(py).call0()?)),

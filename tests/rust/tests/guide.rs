@@ -1,5 +1,7 @@
 //! The example of docs/deferreds.md; tests/python/test_guide.py checks that it is the same.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 #[test]
 #[rustfmt::skip]
 fn the_guide_is_right() {
