@@ -41,6 +41,17 @@ def test_deferreds_that_fire_one_another_without_end_fail():
     last.addErrback(lambda failure: None)
 
 
+def test_cancelling_a_circle_that_goes_through_a_race_ends():
+    head, inner = defer.Deferred(), defer.Deferred()
+    head.addCallback(lambda _: inner)
+    racing = defer.race([head])
+    inner.addCallback(lambda _: racing)
+    head.callback(1)
+    inner.callback(1)
+    with pytest.raises(RecursionError):
+        racing.cancel()
+
+
 def test_an_attribute_of_one_deferred_hides_nothing_of_a_subclass():
     class Mixin:
         tag = "mixin"

@@ -244,6 +244,8 @@ impl Deferred {
     /// for another Deferred, that one is cancelled; if it has fired, nothing happens.
     fn cancel(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
+        // Cancellers may cancel others, in a circle perhaps.
+        let _deeper = context::deeper()?;
         let result = {
             let inner = slf.get().inner(py);
             match inner.chain.outcome() {

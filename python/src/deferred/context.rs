@@ -70,10 +70,10 @@ thread_local! {
     static NESTED: Cell<usize> = const { Cell::new(0) };
 }
 
-/// One Deferred fired inside of another's callback, until this is dropped.
+/// One Deferred fired or cancelled inside of another's callback or canceller, until this is dropped.
 pub(super) struct Nested(());
 
-/// Counts Deferreds that are fired inside of one another's callbacks. Python does not: its own limit
+/// Counts Deferreds that are fired or cancelled inside of one another's callbacks. Python does not: its own limit
 /// is for frames of Python, and there may be none between.
 ///
 /// # Errors
@@ -84,8 +84,8 @@ pub(super) fn deeper() -> PyResult<Nested> {
     let depth = NESTED.get();
     if depth >= DEEPEST {
         return Err(PyRecursionError::new_err(
-            "maximum recursion depth exceeded: too many Deferreds are fired inside of one another's \
-             callbacks",
+            "maximum recursion depth exceeded: too many Deferreds are fired or cancelled inside of \
+             one another's callbacks",
         ));
     }
     NESTED.set(depth + 1);
