@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::passable::{Passable, View};
 use crate::promise::Cell;
-use crate::vat::{Import, Vat};
+use crate::vat::{Account, Charge, Import, Vat};
 
 /// A language in which objects live: Rust closures, Python, JavaScript.
 ///
@@ -164,9 +164,8 @@ pub struct Message<'a, H: Host> {
     pub selector: Option<&'a str>,
     /// The arguments, one value after the other.
     pub args: View<'a, Ref<H>>,
-    /// True for a message from this very vat, which may do to its objects whatever the language
-    /// allows. One from a peer reaches only what an object offers to peers.
-    pub near: bool,
+    /// Whom it is counted against; `None` for a message from this very vat.
+    pub sender: Option<&'a Arc<Account>>,
 }
 
 impl<H: Host> Clone for Message<'_, H> {
@@ -177,11 +176,28 @@ impl<H: Host> Clone for Message<'_, H> {
 
 impl<H: Host> Copy for Message<'_, H> {}
 
-impl<H: Host> Message<'_, H> {
+impl<'a, H: Host> Message<'a, H> {
+    /// A message from this vat.
+    pub fn new(selector: Option<&'a str>, args: View<'a, Ref<H>>) -> Self {
+        Self {
+            selector,
+            args,
+            sender: None,
+        }
+    }
+
+    /// True for a message from this very vat, which may do to its objects whatever the language
+    /// allows. One from a peer reaches only what an object offers to peers.
+    pub fn is_near(&self) -> bool {
+        self.sender.is_none()
+    }
+
     /// A copy that can wait in a queue.
     pub fn to_owned(&self, cx: H::Cx<'_>) -> OwnedMessage<H> {
         OwnedMessage {
-            near: self.near,
+            charge: self
+                .sender
+                .map(|account| account.charge(self.args.bytes.len(), self.args.refs.len())),
             selector: self.selector.map(Into::into),
             args: Passable::from_parts(
                 self.args.bytes,
@@ -201,8 +217,8 @@ pub struct OwnedMessage<H: Host> {
     pub selector: Option<Box<str>>,
     /// The arguments.
     pub args: Passable<Ref<H>>,
-    /// See [`Message::near`].
-    pub near: bool,
+    /// What it costs the peer that has sent it.
+    pub(crate) charge: Option<Charge>,
 }
 
 impl<H: Host> OwnedMessage<H> {
@@ -211,7 +227,7 @@ impl<H: Host> OwnedMessage<H> {
         Message {
             selector: self.selector.as_deref(),
             args: self.args.view(),
-            near: self.near,
+            sender: self.charge.as_ref().map(Charge::account),
         }
     }
 }

@@ -25,6 +25,9 @@ pub struct Limits {
     pub max_answers: usize,
     /// Most bytes waiting to be written to a peer that does not read. Default 256 MiB.
     pub max_unsent_bytes: usize,
+    /// Most bytes of the peer's messages that wait here in promises and queues, some 256 bytes for
+    /// each message included. Default 256 MiB.
+    pub max_waiting_bytes: usize,
     /// Longest time from connecting to an established session, in milliseconds. Default 30,000.
     pub handshake_ms: u64,
 }
@@ -40,6 +43,7 @@ impl Default for Limits {
             max_imports: 1 << 20,
             max_answers: 1 << 20,
             max_unsent_bytes: 256 << 20,
+            max_waiting_bytes: 256 << 20,
             handshake_ms: 30_000,
         }
     }

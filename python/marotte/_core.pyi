@@ -517,6 +517,7 @@ class _Limits(TypedDict, total=False):
     max_imports: int
     max_answers: int
     max_unsent_bytes: int
+    max_waiting_bytes: int
     handshake_ms: int
 
 @final
@@ -564,6 +565,7 @@ class Tub:
         max_imports          most objects of a peer's that we hold           1,048,576
         max_answers          most calls that a peer has not collected        1,048,576
         max_unsent_bytes     most bytes waiting for a peer that reads not    256 MiB
+        max_waiting_bytes    most bytes of its messages waiting in promises   256 MiB
         handshake_ms         from connecting to an open session, in ms       30,000
         ==================== =============================================== =============
 

@@ -46,7 +46,9 @@ pub(crate) fn invoke(
             })?
         }
         // Code of our own may call what it likes.
-        Some(selector) if message.near && !selector.starts_with('_') => object.getattr(selector)?,
+        Some(selector) if message.is_near() && !selector.starts_with('_') => {
+            object.getattr(selector)?
+        }
         Some(selector) => return Err(no_such_method(object, selector)),
         None if is_callable(object) => object.clone(),
         None => {

@@ -273,11 +273,7 @@ impl SendMethod {
                 }
                 with_scratch(|out| {
                     convert::emit_args(out, args).map_err(to_exception)?;
-                    let message = Message {
-                        selector: Some(self.name.bind(py).to_str()?),
-                        args: out.view(),
-                        near: true,
-                    };
+                    let message = Message::new(Some(self.name.bind(py).to_str()?), out.view());
                     if self.only {
                         vat.send(py, target, message, None);
                         return Ok(None);

@@ -555,11 +555,7 @@ impl RemoteReference {
         let target = Ref::Far(Arc::clone(&self.import));
         with_scratch(|out| {
             convert::emit_args(out, args).map_err(to_exception)?;
-            let message = Message {
-                selector: Some(method.to_str()?),
-                args: out.view(),
-                near: true,
-            };
+            let message = Message::new(Some(method.to_str()?), out.view());
             self.vat.send(py, &target, message, None);
             Ok(())
         })
@@ -719,14 +715,6 @@ fn send(
 ) -> PyResult<Py<Promise>> {
     with_scratch(|out| {
         convert::emit_args(out, args).map_err(to_exception)?;
-        Ok(vat.call(
-            py,
-            target,
-            Message {
-                selector,
-                args: out.view(),
-                near: true,
-            },
-        ))
+        Ok(vat.call(py, target, Message::new(selector, out.view())))
     })
 }

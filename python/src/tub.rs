@@ -547,6 +547,7 @@ fn read_limits(given: Option<&Bound<'_, PyDict>>) -> PyResult<Limits> {
             "max_imports" => &mut limits.max_imports,
             "max_answers" => &mut limits.max_answers,
             "max_unsent_bytes" => &mut limits.max_unsent_bytes,
+            "max_waiting_bytes" => &mut limits.max_waiting_bytes,
             "handshake_ms" => {
                 limits.handshake_ms = value.extract()?;
                 continue;

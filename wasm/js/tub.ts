@@ -34,6 +34,8 @@ export interface Limits {
   maxAnswers?: number;
   /** Most bytes waiting for a peer that does not read. Default: 256 MiB. */
   maxUnsentBytes?: number;
+  /** Most bytes of a peer's messages that wait here in promises and queues. Default: 256 MiB. */
+  maxWaitingBytes?: number;
   /** Longest time from connecting to an established session, in milliseconds. Default: 30,000. */
   handshakeMs?: number;
 }

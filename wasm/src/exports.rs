@@ -121,6 +121,7 @@ fn limits(tape: &mut Tape<'_>) -> Result<Limits, BadTape> {
             "maxImports" => limits.max_imports = size,
             "maxAnswers" => limits.max_answers = size,
             "maxUnsentBytes" => limits.max_unsent_bytes = size,
+            "maxWaitingBytes" => limits.max_waiting_bytes = size,
             "handshakeMs" => limits.handshake_ms = value as u64,
             _ => unknown = true,
         }
@@ -434,11 +435,7 @@ fn send(
             if tape.build(builder).is_err() {
                 return NOTHING;
             }
-            let message = Message {
-                selector,
-                args: builder.view(),
-                near: true,
-            };
+            let message = Message::new(selector, builder.view());
             if wants_result {
                 let result = vat.call((), target, message);
                 return state::track(vat, &result);

@@ -116,13 +116,7 @@ pub(crate) struct Callback(pub(crate) u32);
 
 /// A copy of borrowed values that can be kept.
 fn keep(view: View<'_, Ref<JsHost>>) -> Passable<Ref<JsHost>> {
-    Message {
-        selector: None,
-        args: view,
-        near: true,
-    }
-    .to_owned(())
-    .args
+    Message::new(None, view).to_owned(()).args
 }
 
 impl Host for JsHost {

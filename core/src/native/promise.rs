@@ -83,11 +83,7 @@ impl Promise {
         match ser::args(args) {
             Ok(args) => {
                 let target = Ref::Promise(self.cell.clone());
-                let message = Message {
-                    selector: Some(method),
-                    args: args.view(),
-                    near: true,
-                };
+                let message = Message::new(Some(method), args.view());
                 let cell = vat.call((), &target, message);
                 Self { vat, cell }
             }

@@ -76,11 +76,7 @@ impl Reference {
     pub fn send<A: Serialize + ?Sized>(&self, method: &str, args: &A) -> Promise {
         match (self.vat(), ser::args(args)) {
             (Ok(vat), Ok(args)) => {
-                let message = Message {
-                    selector: Some(method),
-                    args: args.view(),
-                    near: true,
-                };
+                let message = Message::new(Some(method), args.view());
                 let cell = vat.call((), &self.inner, message);
                 Promise::from_parts(vat, cell)
             }
@@ -95,11 +91,7 @@ impl Reference {
     /// If an argument cannot be passed.
     pub fn send_only<A: Serialize + ?Sized>(&self, method: &str, args: &A) -> Result<(), Error> {
         let args = ser::args(args)?;
-        let message = Message {
-            selector: Some(method),
-            args: args.view(),
-            near: true,
-        };
+        let message = Message::new(Some(method), args.view());
         self.vat()?.send((), &self.inner, message, None);
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use super::Vat;
+use super::{Account, Vat};
 use crate::captp::{CloseReason, Config, Payload, Session, Stats};
 use crate::error::Error;
 use crate::host::{Host, Outcome, Ref, Reply};
@@ -49,6 +49,7 @@ pub struct Connection<H: Host> {
     /// Who wants to know of the end, by number; `None` once it has come.
     watchers: Mutex<Option<BTreeMap<u64, H::Callback>>>,
     next_watcher: AtomicU64,
+    account: Arc<Account>,
 }
 
 /// A reference to an object of a peer. Dropping the last handle gives it back to the peer.
@@ -120,6 +121,7 @@ impl<H: Host> Connection<H> {
             dialled,
             watchers: Mutex::new(Some(BTreeMap::new())),
             next_watcher: AtomicU64::new(0),
+            account: Account::new(),
         })
     }
 
@@ -185,6 +187,23 @@ impl<H: Host> Connection<H> {
     /// The longest message that is accepted, in bytes.
     pub fn max_message_bytes(&self) -> usize {
         lock(&self.session).limits().max_message_bytes
+    }
+
+    /// What the peer's messages are counted against.
+    pub(super) fn account(&self) -> &Arc<Account> {
+        &self.account
+    }
+
+    /// An error if more waits here for the peer than may.
+    pub(super) fn check_waiting(&self) -> Result<(), CloseReason> {
+        let waiting = self.account.waiting();
+        // Nearly always, so the lock is not worth taking.
+        if waiting < 1 << 16 || waiting <= lock(&self.session).limits().max_waiting_bytes {
+            return Ok(());
+        }
+        Err(CloseReason::Protocol(
+            "limit passed: max_waiting_bytes".to_owned(),
+        ))
     }
 
     /// Counts a read of so many bytes.

@@ -170,10 +170,11 @@ impl<H: Host> Connection<H> {
                         bytes: args,
                         refs: &refs,
                     },
-                    near: false,
+                    sender: Some(self.account()),
                 };
                 let reply = vat.deliver(cx, to, message);
                 self.answer(cx, vat, answer, resolver, reply);
+                self.check_waiting()?;
             }
             Step::Settled {
                 question,

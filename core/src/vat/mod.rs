@@ -4,6 +4,7 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `account.rs` | what waits here on behalf of a peer |
 //! | `mod.rs` | [`Vat`]: registered objects, the turn queue, the connections |
 //! | `connection.rs` | [`Connection`]: one session, its lock, how it is driven and how it ends |
 //! | `describe.rs` | references ↔ descriptors |
@@ -11,12 +12,15 @@
 //! | `send.rs` | sending a message to any reference |
 //! | `settle.rs` | settling promises, and keeping order when their messages change their way |
 
+mod account;
 mod connection;
 mod describe;
 mod incoming;
 mod send;
 mod settle;
 
+pub use account::Account;
+pub(crate) use account::Charge;
 pub use connection::{Connection, Driver, Import, Tables};
 
 use std::collections::{HashMap, VecDeque};

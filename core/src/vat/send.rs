@@ -295,11 +295,7 @@ impl<H: Host> Connection<H> {
         let result = H::new_promise(cx, vat, Cell::pending());
         let mut args = crate::passable::Builder::default();
         args.bytes(swiss);
-        let message = Message {
-            selector: Some("fetch"),
-            args: args.view(),
-            near: false,
-        };
+        let message = Message::new(Some("fetch"), args.view());
         let mut work = VecDeque::new();
         let asked = Some(H::dup_promise(cx, &result));
         // Without a promise to look at it cannot be refused.

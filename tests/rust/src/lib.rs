@@ -149,11 +149,7 @@ impl Side {
         });
         let mut args = Builder::default();
         args.reference(inner);
-        let message = Message {
-            selector: Some("catch"),
-            args: args.view(),
-            near: true,
-        };
+        let message = Message::new(Some("catch"), args.view());
         self.vat.send((), &Ref::Local(catcher), message, None);
         self.run();
         let promise = caught.lock().expect("no test thread panicked").take();

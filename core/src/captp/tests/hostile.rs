@@ -302,6 +302,7 @@ fn limits_of_no_limit_are_legal() {
         max_imports: usize::MAX,
         max_answers: usize::MAX,
         max_unsent_bytes: usize::MAX,
+        max_waiting_bytes: usize::MAX,
         handshake_ms: u64::MAX,
     };
     for profile in Profile::ALL {
