@@ -26,6 +26,9 @@ pub enum Error {
     /// A result or argument arrived that is not what was asked for.
     #[error("{0}")]
     Unexpected(String),
+    /// The promise was cancelled by whoever held it, or the method by its caller.
+    #[error("the call was cancelled")]
+    Cancelled,
     /// The peer broke the protocol.
     #[error("{0}")]
     Protocol(String),

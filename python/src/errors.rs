@@ -26,8 +26,19 @@ pub(crate) fn to_exception(error: Error) -> PyErr {
         Error::Remote(remote) => RemoteError::new_err(remote.message.to_string()),
         Error::Disconnected(reason) => DisconnectedError::new_err(reason.to_string()),
         Error::NotPassable { .. } => PyTypeError::new_err(error.to_string()),
+        Error::Cancelled => Python::attach(|py| cancelled(py, &error)),
         Error::Unexpected(text) => PyValueError::new_err(text),
         error => PyRuntimeError::new_err(error.to_string()),
+    }
+}
+
+fn cancelled(py: Python<'_>, error: &Error) -> PyErr {
+    let class = py
+        .import(intern!(py, "marotte._defer.errors"))
+        .and_then(|module| module.getattr(intern!(py, "CancelledError")));
+    match class.and_then(|class| class.call1((error.to_string(),))) {
+        Ok(exception) => PyErr::from_value(exception),
+        Err(error) => error,
     }
 }
 

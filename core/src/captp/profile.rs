@@ -36,6 +36,8 @@ pub struct Profile {
     pub batch_websocket: bool,
     /// One of our own questions may be an argument, as `desc:answer`.
     pub answer_arguments: bool,
+    /// The peer understands Marotte's own messages to the bootstrap object.
+    pub extensions: bool,
 }
 
 impl Profile {
@@ -49,12 +51,14 @@ impl Profile {
         listen_partial: false,
         batch_websocket: false,
         answer_arguments: false,
+        extensions: false,
     };
     /// Between Marotte peers: the draft, batched, with questions as arguments.
     pub const MAROTTE: Self = Self {
         name: "marotte",
         batch_websocket: true,
         answer_arguments: true,
+        extensions: true,
         ..Self::DRAFT_2026_07
     };
     /// Endo's `@endo/ocapn` 1.1.

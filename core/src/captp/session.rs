@@ -335,6 +335,11 @@ impl<P: Payload> Session<P> {
         &mut self.imports
     }
 
+    /// The call or wish of ours with that number that is not answered yet.
+    pub fn question(&mut self, number: u64) -> Option<&P::Question> {
+        self.questions.get(number).map(|question| &question.item)
+    }
+
     /// The results kept for the peer.
     pub fn answers(&mut self) -> &mut Answers<P::Answer> {
         &mut self.answers

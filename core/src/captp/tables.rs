@@ -161,6 +161,10 @@ impl<T> Questions<T> {
         self.0.insert(item)
     }
 
+    pub(super) fn get(&mut self, number: u64) -> Option<&T> {
+        self.0.get_mut(number).map(|item| &*item)
+    }
+
     pub(super) fn take(&mut self, number: u64) -> Option<T> {
         self.0.take(number)
     }

@@ -171,6 +171,20 @@ impl Promise {
         next
     }
 
+    /// Breaks the promise, if it is pending, with [`Error::Cancelled`], and tells whoever works on it
+    /// that it is needed no more: an object elsewhere too. See [`Vat::cancel`].
+    ///
+    /// ```no_run
+    /// # async fn example(status: marotte::Promise) {
+    /// let slow = status.send("rebuild", &());
+    /// slow.cancel();
+    /// assert_eq!(slow.when::<()>().await, Err(marotte::Error::Cancelled));
+    /// # }
+    /// ```
+    pub fn cancel(&self) {
+        self.vat.cancel((), &self.cell, Error::Cancelled);
+    }
+
     /// True until the promise settles.
     pub fn is_pending(&self) -> bool {
         lock(&self.cell.0).is_pending()

@@ -27,6 +27,8 @@ pub struct Cell<H: Host> {
     embargoes: Vec<Arc<Embargo<H>>>,
     /// True once anybody asked for the outcome, so a failure will be seen.
     handled: bool,
+    /// True if it was made for the one who has sent a message, not for whoever asks.
+    for_one: bool,
 }
 
 pub(crate) enum State<H: Host> {
@@ -59,6 +61,8 @@ pub enum Reaction<H: Host> {
     Message(OwnedMessage<H>, Option<H::Promise>),
     /// Lift an embargo: the peer has sent on what went ahead.
     Lift(Lift<H>),
+    /// Run this if the promise is cancelled, and only then.
+    Cancel(H::Callback),
     /// Tell a peer's resolver.
     Tell(Arc<Connection<H>>, u64),
 }
@@ -88,6 +92,7 @@ impl<H: Host> Cell<H> {
             ahead: false,
             embargoes: Vec::new(),
             handled: false,
+            for_one: false,
         }
     }
 
@@ -98,6 +103,7 @@ impl<H: Host> Cell<H> {
             ahead: false,
             embargoes: Vec::new(),
             handled: false,
+            for_one: false,
         }
     }
 
@@ -124,6 +130,23 @@ impl<H: Host> Cell<H> {
         match &self.state {
             State::Settled(Outcome::Broken(failure)) if !self.handled => Some(failure),
             _ => None,
+        }
+    }
+
+    /// Notes that the promise was made for one sender, who may have it cancelled.
+    pub(crate) fn for_one(&mut self) {
+        self.for_one = true;
+    }
+
+    pub(super) fn is_for_one(&self) -> bool {
+        self.for_one
+    }
+
+    /// What waits for a pending promise.
+    pub(super) fn reactions_mut(&mut self) -> Option<&mut Vec<Reaction<H>>> {
+        match &mut self.state {
+            State::Pending { reactions, .. } => Some(reactions),
+            State::Settled(_) => None,
         }
     }
 
@@ -236,7 +259,7 @@ impl<H: Host> Cell<H> {
             State::Settled(_) => &[],
         };
         reactions.iter().filter_map(|reaction| match reaction {
-            Reaction::Call(callback) => Some(callback),
+            Reaction::Call(callback) | Reaction::Cancel(callback) => Some(callback),
             _ => None,
         })
     }

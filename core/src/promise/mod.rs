@@ -6,6 +6,7 @@
 
 mod cell;
 mod embargo;
+mod interest;
 mod state;
 
 pub(crate) use cell::Waiting;

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::Vat;
 use super::connection::{Connection, Tables};
 use super::describe::Found;
+use super::{Extension, Vat};
 use crate::captp::{Args, CloseReason, Desc, Incoming, Session, Target};
 use crate::error::Error;
 use crate::host::{Host, Message, Outcome, Ref, Reply};
 use crate::passable::{Item, View};
+use crate::promise::Cell;
 use crate::sync::lock;
 
 /// Whom a call reaches.
@@ -164,6 +165,16 @@ impl<H: Host> Connection<H> {
                 resolver,
             } => {
                 let refs = self.realise(cx, vat, found);
+                if Extension::of(selector) == Some(Extension::Cancel)
+                    && matches!(to, Destination::Bootstrap)
+                {
+                    let view = View {
+                        bytes: args,
+                        refs: &refs,
+                    };
+                    self.cancelled_by_peer(cx, vat, view);
+                    return Ok(());
+                }
                 let message = Message {
                     selector,
                     args: View {
@@ -319,7 +330,11 @@ impl<H: Host> Vat<H> {
         match reference {
             // What waits in the turn queue was sent earlier, perhaps to the same object.
             Ref::Local(object) if !self.has_turns() => H::invoke(cx, self, &object, message),
-            reference => Reply::Promise(self.call(cx, &reference, message)),
+            reference => {
+                let result = self.call(cx, &reference, message);
+                H::with_cell(cx, &result, Cell::for_one);
+                Reply::Promise(result)
+            }
         }
     }
 

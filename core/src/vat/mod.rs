@@ -6,15 +6,19 @@
 //! |---|---|
 //! | `account.rs` | what waits here on behalf of a peer |
 //! | `mod.rs` | [`Vat`]: registered objects, the turn queue, the connections |
+//! | `cancel.rs` | telling that an answer is needed no more |
 //! | `connection.rs` | [`Connection`]: one session, its lock, how it is driven and how it ends |
 //! | `describe.rs` | references ↔ descriptors |
+//! | `extension.rs` | the messages that Marotte peers add to the drafts |
 //! | `incoming.rs` | what a received message does |
 //! | `send.rs` | sending a message to any reference |
 //! | `settle.rs` | settling promises, and keeping order when their messages change their way |
 
 mod account;
+mod cancel;
 mod connection;
 mod describe;
+mod extension;
 mod incoming;
 mod send;
 mod settle;
@@ -22,6 +26,7 @@ mod settle;
 pub use account::Account;
 pub(crate) use account::Charge;
 pub use connection::{Connection, Driver, Import, Tables};
+pub use extension::Extension;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, Weak};
@@ -209,6 +214,8 @@ impl<H: Host> Vat<H> {
             match turn {
                 None => return false,
                 Some(Turn::Call(callback, outcome)) => H::call(cx, self, callback, outcome),
+                // Whoever has sent it has cancelled it since.
+                Some(Turn::Deliver(_, _, Some(result))) if is_settled::<H>(cx, &result) => {}
                 Some(Turn::Deliver(object, message, result)) => {
                     let reply = H::invoke(cx, self, &object, message.view());
                     if let Some(result) = result {
@@ -238,4 +245,9 @@ impl<H: Host> Vat<H> {
         };
         self.settle(cx, promise, outcome);
     }
+}
+
+/// True if a promise has settled.
+pub(crate) fn is_settled<H: Host>(cx: H::Cx<'_>, promise: &H::Promise) -> bool {
+    H::with_cell(cx, promise, |cell| !cell.is_pending())
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::connection::Connection;
 use super::send::Work;
-use super::{Turn, Vat};
+use super::{Turn, Vat, is_settled};
 use crate::captp::Target;
 use crate::error::Error;
 use crate::host::{Host, Outcome, Ref};
@@ -122,8 +122,8 @@ impl<H: Host> Vat<H> {
                 }
                 Reaction::Tell(connection, resolver) => connection.tell(cx, resolver, &outcome),
                 Reaction::Lift(Lift(embargo)) => work.push_back(Work::Lift(embargo)),
-                // They were taken out.
-                Reaction::Message(..) => {}
+                // Messages were taken out; and this is no cancelling.
+                Reaction::Message(..) | Reaction::Cancel(_) => {}
             }
         }
     }
@@ -228,6 +228,8 @@ impl<H: Host> Vat<H> {
             }
             for item in held {
                 match item {
+                    // Whoever has sent it has cancelled it since.
+                    Held::Message(_, _, Some(result)) if is_settled::<H>(cx, &result) => {}
                     Held::Message(promise, message, result) => {
                         let target = Ref::Promise(promise);
                         self.travel(cx, target, message.view(), result, Some(embargo), work);

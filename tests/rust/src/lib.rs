@@ -139,7 +139,7 @@ impl Side {
     }
 
     /// Makes a public promise of what core hands out, by passing it to an object of ours.
-    fn adopt(&self, inner: Ref<Native>) -> Promise {
+    pub fn adopt(&self, inner: Ref<Native>) -> Promise {
         let caught: Arc<Mutex<Option<Promise>>> = Arc::default();
         let slot = Arc::clone(&caught);
         let catcher = object(move |_, args| {
