@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::passable::ReadError;
+
 /// An error of this library, sorted by blame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -40,6 +42,14 @@ pub enum Error {
 pub struct RemoteError {
     /// What the far side said; by convention `Type: text`.
     pub message: Arc<str>,
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        Self::remote(format!(
+            "TypeError: a value is not understood here: {error}"
+        ))
+    }
 }
 
 impl Error {

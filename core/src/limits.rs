@@ -28,6 +28,9 @@ pub struct Limits {
     /// Most bytes of the peer's messages that wait here in promises and queues, some 256 bytes for
     /// each message included. Default 256 MiB.
     pub max_waiting_bytes: usize,
+    /// Most calls that one message may ask for by `map`, a call with long arguments counting as one for
+    /// every 256 bytes of them. Default 1,000,000.
+    pub max_map_calls: u64,
     /// Longest time from connecting to an established session, in milliseconds. Default 30,000.
     pub handshake_ms: u64,
 }
@@ -44,6 +47,7 @@ impl Default for Limits {
             max_answers: 1 << 20,
             max_unsent_bytes: 256 << 20,
             max_waiting_bytes: 256 << 20,
+            max_map_calls: 1_000_000,
             handshake_ms: 30_000,
         }
     }

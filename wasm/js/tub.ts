@@ -36,6 +36,8 @@ export interface Limits {
   maxUnsentBytes?: number;
   /** Most bytes of a peer's messages that wait here in promises and queues. Default: 256 MiB. */
   maxWaitingBytes?: number;
+  /** Most calls that one `_map` of a peer's may ask for. Default: 1,000,000. */
+  maxMapCalls?: number;
   /** Longest time from connecting to an established session, in milliseconds. Default: 30,000. */
   handshakeMs?: number;
 }

@@ -122,6 +122,7 @@ fn limits(tape: &mut Tape<'_>) -> Result<Limits, BadTape> {
             "maxAnswers" => limits.max_answers = size,
             "maxUnsentBytes" => limits.max_unsent_bytes = size,
             "maxWaitingBytes" => limits.max_waiting_bytes = size,
+            "maxMapCalls" => limits.max_map_calls = value as u64,
             "handshakeMs" => limits.handshake_ms = value as u64,
             _ => unknown = true,
         }

@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::host::{Host, Message, Outcome, Ref, Reply};
 use crate::promise::Cell;
 use crate::sync::lock;
-use crate::vat::Vat;
+use crate::vat::{Extension, Vat};
 
 /// A value that is not here yet. Messages sent to it travel ahead to where it will be.
 ///
@@ -169,6 +169,65 @@ impl Promise {
         }));
         self.vat.when((), &self.cell, callback);
         next
+    }
+
+    /// The part of this promise's value that a path leads to, without waiting for the whole of it: keys
+    /// of dictionaries and indices of lists (negative ones from the end), as a tuple or a list; or one of
+    /// them by itself.
+    ///
+    /// ```no_run
+    /// # async fn example(status: marotte::Promise) -> Result<(), marotte::Error> {
+    /// let name: String = status.send("getReport", &()).get(&("steps", 0, "name")).when().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn get<P: Serialize + ?Sized>(&self, path: &P) -> Self {
+        let vat = Arc::clone(&self.vat);
+        match ser::value(path) {
+            Ok(path) => {
+                // A list of keys are the arguments; so is a key that is none.
+                let mut args = path.view();
+                if let Some(keys) = args.bytes.strip_prefix(b"[") {
+                    args.bytes = &keys[..keys.len() - 1];
+                } else if args.reader().at_null() {
+                    args.bytes = &[];
+                }
+                let message = Message::new(Some(Extension::Get.selector()), args);
+                let cell = vat.call((), &Ref::Promise(self.cell.clone()), message);
+                Self { vat, cell }
+            }
+            Err(error) => Self::broken(vat, error),
+        }
+    }
+
+    /// Calls `f` once, with a promise that stands for the items of the list that this promise is for,
+    /// and has what it sends done for each item over there: one message goes out and one comes back,
+    /// however long the list is. The result is the promise for the list of what `f` returns.
+    ///
+    /// `f` returns any serde value, such as a promise or a struct of promises, whose values come in
+    /// their place. It cannot look at values, only send messages.
+    ///
+    /// ```no_run
+    /// # async fn example(status: marotte::Promise) -> Result<(), marotte::Error> {
+    /// let results: Vec<String> = status
+    ///     .send("getBuilders", &())
+    ///     .map(|builder| builder.send("getBuild", &(-1,)).send("getResults", &()))
+    ///     .when()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn map<R: Serialize>(&self, f: impl FnOnce(Self) -> R) -> Self {
+        let (recording, item) = self.vat.record(());
+        let item = Self::from_parts(Arc::clone(&self.vat), item);
+        let sent = ser::value(&f(item)).and_then(|result| {
+            let target = Ref::Promise(self.cell.clone());
+            recording.finish((), &target, result.view())
+        });
+        match sent {
+            Ok(cell) => Self::from_parts(Arc::clone(&self.vat), cell),
+            Err(error) => Self::broken(Arc::clone(&self.vat), error),
+        }
     }
 
     /// Breaks the promise, if it is pending, with [`Error::Cancelled`], and tells whoever works on it

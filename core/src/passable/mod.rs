@@ -14,9 +14,11 @@
 
 mod builder;
 mod reader;
+mod rewrite;
 
 pub use builder::{Builder, DuplicateKey};
 pub use reader::{Item, ReadError, Reader};
+pub(crate) use rewrite::{Instead, Place, rewrite};
 
 /// Zero or more encoded values, and the references in them, in order of appearance.
 ///

@@ -103,6 +103,42 @@ impl<'a, R> Reader<'a, R> {
         matches!(self.clone().next(), Ok(Item::Null | Item::Void))
     }
 
+    /// Reads one whole value, and shows it by itself.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub fn value(&mut self) -> Result<View<'a, R>, ReadError> {
+        let (start, refs) = (self.cursor.position(), self.refs.as_slice());
+        let mut depth = 0_usize;
+        loop {
+            match self.next()? {
+                Item::List | Item::Dict => depth += 1,
+                Item::EndList | Item::EndDict => {
+                    depth = depth
+                        .checked_sub(1)
+                        .ok_or(ReadError::Shape("a bracket closes what was not opened"))?;
+                }
+                _ => {}
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+        let used = refs.len() - self.refs.len();
+        Ok(View {
+            bytes: self.cursor.span(start, self.cursor.position()),
+            refs: &refs[..used],
+        })
+    }
+
+    /// The values that were not read yet.
+    pub fn rest(&self) -> View<'a, R> {
+        View {
+            bytes: self.cursor.rest(),
+            refs: self.refs.as_slice(),
+        }
+    }
+
     /// Reads the next item.
     ///
     /// # Errors

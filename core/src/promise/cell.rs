@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::host::{Host, Outcome, OwnedMessage};
-use crate::vat::{Connection, Import};
+use crate::vat::{Connection, Import, Replay};
 
 use super::embargo::Embargo;
 use crate::flat::drop_flat;
@@ -52,7 +52,7 @@ pub enum Route<H: Host> {
 }
 
 /// What to do when a promise settles, in the order given.
-pub enum Reaction<H: Host> {
+pub(crate) enum Reaction<H: Host> {
     /// Run this, in a turn of its own.
     Call(H::Callback),
     /// Settle that promise alike.
@@ -60,15 +60,14 @@ pub enum Reaction<H: Host> {
     /// Deliver a message that waits for the target; its result settles the promise, if given.
     Message(OwnedMessage<H>, Option<H::Promise>),
     /// Lift an embargo: the peer has sent on what went ahead.
-    Lift(Lift<H>),
+    Lift(Arc<Embargo<H>>),
     /// Run this if the promise is cancelled, and only then.
     Cancel(H::Callback),
+    /// A program waits for it, as its answer of that number.
+    Gather(Arc<Replay<H>>, usize),
     /// Tell a peer's resolver.
     Tell(Arc<Connection<H>>, u64),
 }
-
-/// An embargo to be lifted; opaque.
-pub struct Lift<H: Host>(pub(crate) Arc<Embargo<H>>);
 
 /// Messages that waited for a promise, and the promises for their results.
 pub(crate) type Waiting<H> = Vec<(OwnedMessage<H>, Option<<H as Host>::Promise>)>;

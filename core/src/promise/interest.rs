@@ -53,7 +53,7 @@ impl<H: Host> Cell<H> {
         };
         let mut own = 1;
         reactions.iter().all(|reaction| match reaction {
-            Reaction::Call(_) | Reaction::Feed(_) => false,
+            Reaction::Call(_) | Reaction::Feed(_) | Reaction::Gather(..) => false,
             Reaction::Tell(connection, _) if own > 0 && mine(connection) => {
                 own -= 1;
                 true

@@ -9,7 +9,7 @@ mod embargo;
 mod interest;
 mod state;
 
-pub(crate) use cell::Waiting;
-pub use cell::{Cell, Lift, Reaction, Route};
+pub use cell::{Cell, Route};
+pub(crate) use cell::{Reaction, Waiting};
 pub(crate) use embargo::{Embargo, Held};
 pub use state::State;

@@ -115,6 +115,11 @@ impl<'a> Cursor<'a> {
         self.bytes.get(from..to).unwrap_or_default()
     }
 
+    /// The bytes that were not read yet.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
     /// Reads `expected` if it is next, whatever tokens it is made of.
     pub(crate) fn eat(&mut self, expected: &[u8]) -> bool {
         let found = self.bytes[self.at..].starts_with(expected);

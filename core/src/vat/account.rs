@@ -1,29 +1,81 @@
 //! What a peer makes us keep: the messages that wait here on its behalf.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use crate::error::Error;
+use crate::limits::Limits;
 
 /// What one message costs besides its arguments' bytes: about what its places in queues take.
 const MESSAGE: usize = 256;
 /// What one reference in a message costs.
 const REFERENCE: usize = 64;
 
-/// Counts what one peer's messages take while they wait in promises and queues.
+/// Counts what one peer's messages take while they wait in promises and queues, and the calls that
+/// are made on its behalf when one message asks for many.
 #[derive(Debug)]
 pub struct Account {
-    waiting: AtomicUsize,
+    /// Shared by all accounts of one connection.
+    waiting: Arc<AtomicUsize>,
+    max_waiting: usize,
+    max_calls: u64,
+    /// How many more calls may be made; `None` for a message that the peer itself has sent.
+    calls: Option<AtomicU64>,
 }
 
 impl Account {
-    pub(super) fn new() -> Arc<Self> {
+    pub(super) fn new(limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
-            waiting: AtomicUsize::new(0),
+            waiting: Arc::default(),
+            max_waiting: limits.max_waiting_bytes,
+            max_calls: limits.max_map_calls,
+            calls: None,
         })
     }
 
-    /// Bytes that wait.
-    pub(super) fn waiting(&self) -> usize {
+    /// True if more waits than may.
+    pub(super) fn is_overdrawn(&self) -> bool {
+        self.waiting() > self.max_waiting
+    }
+
+    fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// An account for what one message asks to be done: its calls are counted, those included that they
+    /// ask for in turn.
+    pub(super) fn with_calls(self: &Arc<Self>) -> Arc<Self> {
+        if self.calls.is_some() {
+            return Arc::clone(self);
+        }
+        Arc::new(Self {
+            waiting: Arc::clone(&self.waiting),
+            max_waiting: self.max_waiting,
+            max_calls: self.max_calls,
+            calls: Some(AtomicU64::new(self.max_calls)),
+        })
+    }
+
+    /// Takes a call with so many bytes of arguments from what is left.
+    ///
+    /// # Errors
+    /// If too little is left, or too much waits already.
+    pub(super) fn take_call(&self, bytes: usize) -> Result<(), Error> {
+        let cost = 1 + (bytes / MESSAGE) as u64;
+        let passed = |limit: &str| Err(Error::remote(format!("limit passed: {limit}")));
+        if let Some(calls) = &self.calls {
+            let take = |left: u64| left.checked_sub(cost);
+            if calls
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+                .is_err()
+            {
+                return passed("max_map_calls");
+            }
+        }
+        if self.is_overdrawn() {
+            return passed("max_waiting_bytes");
+        }
+        Ok(())
     }
 
     /// Counts a message that waits.

@@ -111,6 +111,7 @@ impl<H: Host> Connection<H> {
         driver: Arc<dyn Driver>,
         dialled: Option<Location>,
     ) -> Arc<Self> {
+        let account = Account::new(&config.limits);
         Arc::new(Self {
             vat: Arc::downgrade(vat),
             session: Mutex::new(Session::new(config)),
@@ -121,7 +122,7 @@ impl<H: Host> Connection<H> {
             dialled,
             watchers: Mutex::new(Some(BTreeMap::new())),
             next_watcher: AtomicU64::new(0),
-            account: Account::new(),
+            account,
         })
     }
 
@@ -196,9 +197,7 @@ impl<H: Host> Connection<H> {
 
     /// An error if more waits here for the peer than may.
     pub(super) fn check_waiting(&self) -> Result<(), CloseReason> {
-        let waiting = self.account.waiting();
-        // Nearly always, so the lock is not worth taking.
-        if waiting < 1 << 16 || waiting <= lock(&self.session).limits().max_waiting_bytes {
+        if !self.account.is_overdrawn() {
             return Ok(());
         }
         Err(CloseReason::Protocol(

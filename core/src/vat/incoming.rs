@@ -1,5 +1,6 @@
 //! What a received message does.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::connection::{Connection, Tables};
@@ -324,12 +325,17 @@ impl<H: Host> Vat<H> {
             Destination::Settled(Outcome::Broken(failure)) => return Reply::Failure(failure),
             Destination::Settled(Outcome::Fulfilled(value)) => match H::target(cx, &value) {
                 Some(reference) => reference,
-                None => return Reply::Failure(H::failure(cx, Error::not_a_target())),
+                None => {
+                    let mut work = VecDeque::new();
+                    let reply = self.ask(cx, &value, message, &mut work);
+                    self.finish(cx, work);
+                    return reply;
+                }
             },
         };
         match reference {
             // What waits in the turn queue was sent earlier, perhaps to the same object.
-            Ref::Local(object) if !self.has_turns() => H::invoke(cx, self, &object, message),
+            Ref::Local(object) if !self.has_turns() => self.invoke(cx, &object, message),
             reference => {
                 let result = self.call(cx, &reference, message);
                 H::with_cell(cx, &result, Cell::for_one);

@@ -8,18 +8,23 @@
 //! | `mod.rs` | [`Vat`]: registered objects, the turn queue, the connections |
 //! | `cancel.rs` | telling that an answer is needed no more |
 //! | `connection.rs` | [`Connection`]: one session, its lock, how it is driven and how it ends |
+//! | `data.rs` | parts of values: `get` |
 //! | `describe.rs` | references ↔ descriptors |
 //! | `extension.rs` | the messages that Marotte peers add to the drafts |
 //! | `incoming.rs` | what a received message does |
+//! | `recording.rs`, `replay.rs` | `map`: a function recorded here, and replayed for each item there |
 //! | `send.rs` | sending a message to any reference |
 //! | `settle.rs` | settling promises, and keeping order when their messages change their way |
 
 mod account;
 mod cancel;
 mod connection;
+mod data;
 mod describe;
 mod extension;
 mod incoming;
+mod recording;
+mod replay;
 mod send;
 mod settle;
 
@@ -27,8 +32,11 @@ pub use account::Account;
 pub(crate) use account::Charge;
 pub use connection::{Connection, Driver, Import, Tables};
 pub use extension::Extension;
+pub use recording::Recording;
+pub(crate) use replay::Replay;
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::captp::{Config, Stats};
@@ -45,6 +53,10 @@ pub struct Vat<H: Host> {
     connections: Mutex<Vec<Weak<Connection<H>>>>,
     /// Counters of the connections that have ended.
     past: Mutex<Stats>,
+    /// Where messages go while functions are recorded.
+    tapes: Mutex<Vec<Arc<recording::Tape<H>>>>,
+    /// How many tapes there are.
+    recording: AtomicUsize,
 }
 
 struct Turns<H: Host> {
@@ -59,6 +71,8 @@ pub(crate) enum Turn<H: Host> {
     Call(H::Callback, Outcome<H>),
     /// Deliver a message to a local object; its result settles the promise.
     Deliver(H::Object, OwnedMessage<H>, Option<H::Promise>),
+    /// Go on with a program.
+    Replay(Arc<Replay<H>>),
 }
 
 impl<H: Host> std::fmt::Debug for Vat<H> {
@@ -81,6 +95,8 @@ impl<H: Host> Vat<H> {
             }),
             connections: Mutex::new(Vec::new()),
             past: Mutex::new(Stats::default()),
+            tapes: Mutex::new(Vec::new()),
+            recording: AtomicUsize::new(0),
         })
     }
 
@@ -214,10 +230,11 @@ impl<H: Host> Vat<H> {
             match turn {
                 None => return false,
                 Some(Turn::Call(callback, outcome)) => H::call(cx, self, callback, outcome),
+                Some(Turn::Replay(replay)) => self.go_on(cx, &replay),
                 // Whoever has sent it has cancelled it since.
                 Some(Turn::Deliver(_, _, Some(result))) if is_settled::<H>(cx, &result) => {}
                 Some(Turn::Deliver(object, message, result)) => {
-                    let reply = H::invoke(cx, self, &object, message.view());
+                    let reply = self.invoke(cx, &object, message.view());
                     if let Some(result) = result {
                         self.resolve(cx, result, reply);
                     }

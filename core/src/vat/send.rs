@@ -4,10 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::connection::Connection;
-use super::{Turn, Vat};
+use super::{Replay, Turn, Vat};
 use crate::captp::Target;
-use crate::error::Error;
-use crate::host::{Host, Message, Outcome, Ref};
+use crate::host::{Host, Message, Outcome, OwnedMessage, Ref, Reply};
 use crate::promise::{Cell, Embargo, Held, Reaction, Route};
 
 /// Where a message to a promise goes now.
@@ -30,6 +29,10 @@ pub(super) enum Work<H: Host> {
     Settle(H::Promise, Outcome<H>, Vec<Arc<Embargo<H>>>),
     /// Send on what an embargo held.
     Lift(Arc<Embargo<H>>),
+    /// Send this on.
+    Send(Ref<H>, OwnedMessage<H>, Option<H::Promise>),
+    /// An answer that a program waits for.
+    Gathered(Arc<Replay<H>>, usize, Outcome<H>),
 }
 
 impl<H: Host> Vat<H> {
@@ -53,6 +56,9 @@ impl<H: Host> Vat<H> {
         message: Message<'_, H>,
         result: Option<H::Promise>,
     ) {
+        if let Some(tape) = self.tape() {
+            return tape.note(cx, target, message, result);
+        }
         let mut work = VecDeque::new();
         self.dispatch(cx, target, message, result, &mut work);
         self.finish(cx, work);
@@ -65,6 +71,12 @@ impl<H: Host> Vat<H> {
                     self.settle_one(cx, &promise, outcome, shared, &mut work);
                 }
                 Work::Lift(embargo) => self.lift(cx, &embargo, &mut work),
+                Work::Send(target, message, result) => {
+                    self.travel(cx, target, message.view(), result, None, &mut work);
+                }
+                Work::Gathered(replay, answer, outcome) => {
+                    self.gathered(cx, &replay, answer, outcome, &mut work);
+                }
             }
         }
     }
@@ -176,8 +188,15 @@ impl<H: Host> Vat<H> {
                 Hop::Settled(Outcome::Fulfilled(value)) => match H::target(cx, &value) {
                     Some(reference) => Hop::Ref(reference),
                     None => {
-                        let failure = H::failure(cx, Error::not_a_target());
-                        Hop::Settled(Outcome::Broken(failure))
+                        let outcome = match self.ask(cx, &value, message, work) {
+                            Reply::Value(value) => Outcome::Fulfilled(value),
+                            Reply::Failure(failure) => Outcome::Broken(failure),
+                            Reply::Promise(other) => {
+                                Outcome::Fulfilled(H::value_of(cx, Ref::Promise(other)))
+                            }
+                        };
+                        work.extend(result.map(|result| Work::Settle(result, outcome, Vec::new())));
+                        return;
                     }
                 },
                 Hop::Settled(broken) => {

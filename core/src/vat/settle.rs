@@ -9,7 +9,7 @@ use super::{Turn, Vat, is_settled};
 use crate::captp::Target;
 use crate::error::Error;
 use crate::host::{Host, Outcome, Ref};
-use crate::promise::{Cell, Embargo, Held, Lift, Reaction, Route, Waiting};
+use crate::promise::{Cell, Embargo, Held, Reaction, Route, Waiting};
 
 impl<H: Host> Vat<H> {
     /// Tells a peer's resolver once the promise has settled.
@@ -120,8 +120,11 @@ impl<H: Host> Vat<H> {
                 Reaction::Feed(other) => {
                     work.push_back(Work::Settle(other, outcome.dup(cx), embargoes.clone()));
                 }
+                Reaction::Gather(replay, answer) => {
+                    work.push_back(Work::Gathered(replay, answer, outcome.dup(cx)));
+                }
                 Reaction::Tell(connection, resolver) => connection.tell(cx, resolver, &outcome),
-                Reaction::Lift(Lift(embargo)) => work.push_back(Work::Lift(embargo)),
+                Reaction::Lift(embargo) => work.push_back(Work::Lift(embargo)),
                 // Messages were taken out; and this is no cancelling.
                 Reaction::Message(..) | Reaction::Cancel(_) => {}
             }
@@ -139,7 +142,7 @@ impl<H: Host> Vat<H> {
     ) {
         if let Some((connection, target)) = fence {
             let mut cell = Cell::pending();
-            let lift = Reaction::Lift(Lift(Arc::clone(embargo)));
+            let lift = Reaction::Lift(Arc::clone(embargo));
             // It is pending, so the reaction stays; and nobody else needs to look at it.
             let _ = cell.react(lift);
             let answer = H::new_promise(cx, self, cell);

@@ -303,6 +303,7 @@ fn limits_of_no_limit_are_legal() {
         max_answers: usize::MAX,
         max_unsent_bytes: usize::MAX,
         max_waiting_bytes: usize::MAX,
+        max_map_calls: u64::MAX,
         handshake_ms: u64::MAX,
     };
     for profile in Profile::ALL {
