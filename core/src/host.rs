@@ -4,9 +4,10 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use crate::error::Error;
+use crate::locator::Location;
 use crate::passable::{Passable, View};
 use crate::promise::Cell;
-use crate::vat::{Account, Charge, Import, Vat};
+use crate::vat::{Account, Charge, Connection, Import, Vat};
 
 /// A language in which objects live: Rust closures, Python, JavaScript.
 ///
@@ -120,6 +121,19 @@ pub trait Host: Sized + 'static {
     fn target(cx: Self::Cx<'_>, value: &Self::Value) -> Option<Ref<Self>>;
     /// A value that stands for a reference.
     fn value_of(cx: Self::Cx<'_>, reference: Ref<Self>) -> Self::Value;
+    /// A connection to that place, which need not be open yet.
+    ///
+    /// # Errors
+    /// If this host cannot connect there.
+    fn dial(
+        cx: Self::Cx<'_>,
+        vat: &Arc<Vat<Self>>,
+        to: &Location,
+    ) -> Result<Arc<Connection<Self>>, Error> {
+        let _ = (cx, vat);
+        Err(Error::Misuse(format!("{to} cannot be reached from here")))
+    }
+
     /// Asks that [`Vat::run_turns`] be called soon, from a fresh stack. May be called from any
     /// thread, once per batch of turns.
     fn schedule_turns(vat: &Arc<Vat<Self>>);

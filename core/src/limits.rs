@@ -31,6 +31,8 @@ pub struct Limits {
     /// Most calls that one message may ask for by `map`, a call with long arguments counting as one for
     /// every 256 bytes of them. Default 1,000,000.
     pub max_map_calls: u64,
+    /// Most gifts kept of one peer for others, and awaited from it. Default 10,000.
+    pub max_gifts: usize,
     /// Longest time from connecting to an established session, in milliseconds. Default 30,000.
     pub handshake_ms: u64,
 }
@@ -48,6 +50,7 @@ impl Default for Limits {
             max_unsent_bytes: 256 << 20,
             max_waiting_bytes: 256 << 20,
             max_map_calls: 1_000_000,
+            max_gifts: 10_000,
             handshake_ms: 30_000,
         }
     }

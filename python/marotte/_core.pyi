@@ -518,6 +518,7 @@ class _Limits(TypedDict, total=False):
     max_answers: int
     max_unsent_bytes: int
     max_waiting_bytes: int
+    max_gifts: int
     max_map_calls: int
     handshake_ms: int
 
@@ -567,6 +568,7 @@ class Tub:
         max_answers          most calls that a peer has not collected        1,048,576
         max_unsent_bytes     most bytes waiting for a peer that reads not    256 MiB
         max_waiting_bytes    most bytes of its messages waiting in promises   256 MiB
+        max_gifts            most gifts kept of a peer for others            10,000
         max_map_calls        most calls that one ``_map`` may ask for         1,000,000
         handshake_ms         from connecting to an open session, in ms       30,000
         ==================== =============================================== =============

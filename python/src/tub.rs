@@ -548,6 +548,7 @@ fn read_limits(given: Option<&Bound<'_, PyDict>>) -> PyResult<Limits> {
             "max_answers" => &mut limits.max_answers,
             "max_unsent_bytes" => &mut limits.max_unsent_bytes,
             "max_waiting_bytes" => &mut limits.max_waiting_bytes,
+            "max_gifts" => &mut limits.max_gifts,
             "max_map_calls" => {
                 limits.max_map_calls = value.extract()?;
                 continue;

@@ -38,6 +38,8 @@ export interface Limits {
   maxWaitingBytes?: number;
   /** Most calls that one `_map` of a peer's may ask for. Default: 1,000,000. */
   maxMapCalls?: number;
+  /** Most gifts kept of one peer for others. Default: 10,000. */
+  maxGifts?: number;
   /** Longest time from connecting to an established session, in milliseconds. Default: 30,000. */
   handshakeMs?: number;
 }

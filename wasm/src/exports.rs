@@ -123,6 +123,7 @@ fn limits(tape: &mut Tape<'_>) -> Result<Limits, BadTape> {
             "maxUnsentBytes" => limits.max_unsent_bytes = size,
             "maxWaitingBytes" => limits.max_waiting_bytes = size,
             "maxMapCalls" => limits.max_map_calls = value as u64,
+            "maxGifts" => limits.max_gifts = size,
             "handshakeMs" => limits.handshake_ms = value as u64,
             _ => unknown = true,
         }

@@ -33,6 +33,16 @@ impl Keys {
         PublicKey(self.signing.verifying_key().to_bytes())
     }
 
+    /// The nth secret of a kind, which nobody can tell from random bytes who has not the key.
+    pub(crate) fn secret(&self, kind: &[u8], n: u64) -> [u8; 32] {
+        Sha256::new()
+            .chain_update(self.signing.as_bytes())
+            .chain_update(kind)
+            .chain_update(n.to_be_bytes())
+            .finalize()
+            .into()
+    }
+
     /// Signs bytes; the 64 bytes are R, then S.
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
         self.signing.sign(message).to_bytes()

@@ -15,6 +15,7 @@
 //!
 //! Source: the OCapN drafts and the dialects that live peers speak; a [`Profile`] picks one.
 
+mod handoff;
 mod keys;
 mod op;
 mod outbox;
@@ -23,6 +24,7 @@ mod session;
 mod stats;
 mod tables;
 
+pub use handoff::{Certificate, Give, Receive, Signed};
 pub use keys::{Keys, PublicKey};
 pub use op::{Desc, Target};
 pub use outbox::Outbox;

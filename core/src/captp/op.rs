@@ -1,5 +1,8 @@
 //! The operations, as they stand on the wire.
 
+use std::sync::Arc;
+
+use super::handoff::pass_envelope;
 use super::keys::{PublicKey, read_signature};
 use crate::limits::Limits;
 use crate::locator::Location;
@@ -15,7 +18,7 @@ pub enum Target {
 }
 
 /// A reference inside a message, from the receiver's point of view.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Desc {
     /// An object that the sender exports.
     ImportObject(u64),
@@ -25,11 +28,14 @@ pub enum Desc {
     Export(u64),
     /// The answer to a question of the sender.
     Answer(u64),
+    /// An object of a third peer's: the envelope of a [`Give`](super::Give).
+    Give(Arc<[u8]>),
 }
 
 impl Desc {
-    pub(super) fn write(self, out: &mut Vec<u8>) {
-        let (label, position) = match self {
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let (label, &position) = match self {
+            Self::Give(envelope) => return out.extend_from_slice(envelope),
             Self::ImportObject(position) => ("<18'desc:import-object", position),
             Self::ImportPromise(position) => ("<19'desc:import-promise", position),
             Self::Export(position) => ("<11'desc:export", position),
@@ -44,7 +50,7 @@ impl Desc {
     fn read(cursor: &mut Cursor<'_>) -> Result<Option<Self>, SyrupError> {
         let at = cursor.position();
         // Compared as bytes: this is read for every call, several times.
-        let make = if cursor.eat(b"<11'desc:export") {
+        let make: fn(u64) -> Self = if cursor.eat(b"<11'desc:export") {
             Self::Export
         } else if cursor.eat(b"<11'desc:answer") {
             Self::Answer
@@ -78,7 +84,7 @@ pub(super) enum Op<'a> {
         to: Target,
         args: Arguments<'a>,
         answer: Option<u64>,
-        resolver: Option<Desc>,
+        resolver: Option<u64>,
     },
     Listen {
         to: Target,
@@ -206,9 +212,22 @@ fn arguments<'a>(cursor: &mut Cursor<'a>, limits: &Limits) -> Result<Arguments<'
     }
     let end = cursor.position();
     let mut descs = Vec::with_capacity(records.len());
+    let mut next = start;
     for at in records {
+        // Inside of the one before.
+        if at < next {
+            continue;
+        }
         cursor.seek(at);
-        descs.extend(Desc::read(cursor)?);
+        if let Some(desc) = Desc::read(cursor)? {
+            descs.push(desc);
+        } else if cursor.eat(b"<17'desc:sig-envelope") {
+            cursor.seek(at);
+            if pass_envelope(cursor, limits)? {
+                descs.push(Desc::Give(cursor.span(at, cursor.position()).into()));
+            }
+            next = cursor.position();
+        }
     }
     cursor.seek(end);
     cursor.next()?;
@@ -258,18 +277,14 @@ pub(super) fn parse<'a>(cursor: &mut Cursor<'a>, limits: &Limits) -> Result<Op<'
                 if cursor.peek() == Some(b'f') {
                     cursor.next()?;
                 } else {
-                    *resolver = Some(resolver_desc(cursor)?);
+                    *resolver = Some(self::resolver(cursor)?);
                 }
             }
             op
         }
         "op:listen" => {
             let to = target(cursor)?;
-            let (Desc::ImportObject(resolver) | Desc::ImportPromise(resolver)) =
-                resolver_desc(cursor)?
-            else {
-                return malformed("a listener must be imported");
-            };
+            let resolver = resolver(cursor)?;
             if cursor.peek() != Some(b'>') && !matches!(cursor.next()?, Token::Bool(_)) {
                 return malformed("wants-partial must be a boolean");
             }
@@ -310,10 +325,11 @@ pub(super) fn parse<'a>(cursor: &mut Cursor<'a>, limits: &Limits) -> Result<Op<'
     Ok(op)
 }
 
-fn resolver_desc(cursor: &mut Cursor<'_>) -> Result<Desc, SyrupError> {
+/// The position of a resolver that the sender exports.
+fn resolver(cursor: &mut Cursor<'_>) -> Result<u64, SyrupError> {
     let at = cursor.position();
     match Desc::read(cursor)? {
-        Some(desc @ (Desc::ImportObject(_) | Desc::ImportPromise(_))) => Ok(desc),
+        Some(Desc::ImportObject(position) | Desc::ImportPromise(position)) => Ok(position),
         _ => Err(SyrupError::Malformed {
             at,
             why: "a resolver must be imported",

@@ -1,5 +1,6 @@
 //! One end of a CapTP connection.
 
+mod handoff;
 mod input;
 mod output;
 
@@ -213,6 +214,11 @@ pub struct Session<P: Payload> {
     /// True while a call without an answer waits in the outbox.
     unsent_calls: bool,
     stats: Stats,
+    /// How many gifts of the peer's objects were left with it, and how many of its own were fetched.
+    gifts_given: u64,
+    withdrawn: u64,
+    /// The numbers under which the peer has withdrawn gifts.
+    counts: handoff::Counts,
 }
 
 impl<P: Payload> std::fmt::Debug for Session<P> {
@@ -254,6 +260,9 @@ impl<P: Payload> Session<P> {
             waiting: 0,
             unsent_calls: false,
             stats: Stats::default(),
+            gifts_given: 0,
+            withdrawn: 0,
+            counts: handoff::Counts::default(),
         }
     }
 

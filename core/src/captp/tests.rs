@@ -2,6 +2,7 @@
 
 mod calls;
 mod gc;
+mod handoff;
 mod handshake;
 mod hostile;
 mod random;

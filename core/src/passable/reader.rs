@@ -1,7 +1,7 @@
 //! Reading passables.
 
 use super::View;
-use crate::syrup::{Cursor, Int, NULL, SyrupError, Token};
+use crate::syrup::{Cursor, Int, NULL, Record, SyrupError, Token, pass_reference};
 
 /// One step of reading a value. Containers come as an opening and a closing item.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -178,13 +178,12 @@ impl<'a, R> Reader<'a, R> {
         let Token::Symbol(label) = self.cursor.next()? else {
             return Err(ReadError::Shape("a record's label must be a symbol"));
         };
+        if let Record::Reference = pass_reference(&mut self.cursor, label)? {
+            return self.reference();
+        }
         let item = match label {
             "null" => Item::Null,
             "void" => Item::Void,
-            "desc:import-object" | "desc:import-promise" | "desc:export" | "desc:answer" => {
-                self.cursor.next()?;
-                self.reference()?
-            }
             "desc:error" => {
                 let Token::Str(message) = self.cursor.next()? else {
                     return Err(ReadError::Shape("an error's message must be a string"));
@@ -214,15 +213,15 @@ impl<'a, R> Reader<'a, R> {
                     self.reference()?;
                 }
                 Token::Record => {
-                    depth += 1;
-                    if let Token::Symbol(
-                        "desc:import-object"
-                        | "desc:import-promise"
-                        | "desc:export"
-                        | "desc:answer",
-                    ) = self.cursor.clone().next()?
-                    {
-                        self.reference()?;
+                    let Token::Symbol(label) = self.cursor.next()? else {
+                        return Err(ReadError::Shape("a record's label must be a symbol"));
+                    };
+                    match pass_reference(&mut self.cursor, label)? {
+                        Record::Reference => {
+                            self.reference()?;
+                        }
+                        Record::Sealed => {}
+                        Record::Other => depth += 1,
                     }
                 }
                 Token::List | Token::Dict => depth += 1,

@@ -1,7 +1,7 @@
 //! Copying values with something else in the place of references and symbols.
 
 use super::{Passable, ReadError, View};
-use crate::syrup::{Cursor, HOLE, Token, Writer};
+use crate::syrup::{Cursor, HOLE, Record, Token, Writer, pass_reference};
 
 /// What comes in the place of a reference or a symbol.
 pub(crate) enum Instead<R> {
@@ -41,16 +41,8 @@ pub(crate) fn rewrite<R, E: From<ReadError>>(
                 let Token::Symbol(label) = cursor.next().map_err(syrup)? else {
                     return Err(shape("a record's label must be a symbol"));
                 };
-                let is_desc = matches!(
-                    label,
-                    "desc:import-object" | "desc:import-promise" | "desc:export" | "desc:answer"
-                );
-                if is_desc {
-                    // The position, and the end.
-                    cursor.next().map_err(syrup)?;
-                    cursor.next().map_err(syrup)?;
-                }
-                is_desc
+                let record = pass_reference(&mut cursor, label).map_err(syrup)?;
+                matches!(record, Record::Reference)
             }
             Token::Symbol(symbol) => {
                 if let Some(new) = instead(Place::Symbol(symbol))? {

@@ -8,10 +8,12 @@
 //! not insist on sorted keys, because peers sort them in two different ways.
 
 mod cursor;
+mod reference;
 mod scan;
 mod writer;
 
 pub use cursor::{Cursor, Int, Token};
+pub(crate) use reference::{Record, pass_reference};
 pub use scan::scan;
 pub(crate) use scan::scan_records;
 pub use writer::Writer;

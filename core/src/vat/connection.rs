@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
+use super::gifts::{Gifts, Withdrawal, orphans};
 use super::{Account, Vat};
 use crate::captp::{CloseReason, Config, Payload, Session, Stats};
 use crate::error::Error;
@@ -50,6 +51,10 @@ pub struct Connection<H: Host> {
     watchers: Mutex<Option<BTreeMap<u64, H::Callback>>>,
     next_watcher: AtomicU64,
     account: Arc<Account>,
+    /// What the peer has left for others, or others want of it.
+    pub(super) gifts: Mutex<Gifts<H>>,
+    /// Gifts to ask the peer for once the session is open.
+    pub(super) withdrawals: Mutex<Vec<Withdrawal<H>>>,
 }
 
 /// A reference to an object of a peer. Dropping the last handle gives it back to the peer.
@@ -123,6 +128,8 @@ impl<H: Host> Connection<H> {
             watchers: Mutex::new(Some(BTreeMap::new())),
             next_watcher: AtomicU64::new(0),
             account,
+            gifts: Mutex::default(),
+            withdrawals: Mutex::default(),
         })
     }
 
@@ -329,7 +336,13 @@ impl<H: Host> Connection<H> {
             let failure = H::failure(cx, Error::Disconnected(Arc::clone(&reason)));
             vat.later(callback, Outcome::Broken(failure));
         }
-        for question in remains.questions {
+        let gifts = std::mem::take(&mut *lock(&self.gifts));
+        let withdrawals = std::mem::take(&mut *lock(&self.withdrawals));
+        for question in remains
+            .questions
+            .into_iter()
+            .chain(orphans(gifts, withdrawals))
+        {
             let failure = H::failure(cx, Error::Disconnected(Arc::clone(&reason)));
             vat.settle(cx, question, Outcome::Broken(failure));
         }

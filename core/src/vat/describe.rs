@@ -4,7 +4,8 @@ use std::sync::{Arc, Weak};
 
 use super::Vat;
 use super::connection::{Connection, Import, Tables};
-use crate::captp::{Desc, Session, Target};
+use crate::captp::{Desc, Give, Session, Signed, Target};
+use crate::error::Error;
 use crate::host::{Host, Outcome, Ref, Reply};
 use crate::promise::{Cell, Route};
 
@@ -13,6 +14,8 @@ pub(super) enum Found<H: Host> {
     Ref(Ref<H>),
     /// A promise of the peer's, to listen to.
     Promise(Arc<Import<H>>),
+    /// An object of a third peer's, to be asked for there; nothing if it is not for us.
+    Gift(Option<Box<Signed<Give>>>),
     /// An answer that is there already.
     Settled(Outcome<H>),
 }
@@ -26,15 +29,21 @@ enum Whereabouts {
 }
 
 impl<H: Host> Connection<H> {
-    /// Writes the descriptors for references that are about to be sent.
+    /// Writes the descriptors for references that are about to be sent; those that are
+    /// [introduced](Self::introduce) have theirs already.
     pub(super) fn describe(
         self: &Arc<Self>,
         cx: H::Cx<'_>,
         session: &mut Session<Tables<H>>,
         refs: &[Ref<H>],
+        introduced: &[Option<Arc<[u8]>>],
     ) -> Vec<Desc> {
         refs.iter()
-            .map(|reference| self.describe_one(cx, session, reference))
+            .enumerate()
+            .map(|(index, reference)| match introduced.get(index) {
+                Some(Some(envelope)) => Desc::Give(Arc::clone(envelope)),
+                _ => self.describe_one(cx, session, reference),
+            })
             .collect()
     }
 
@@ -98,12 +107,17 @@ impl<H: Host> Connection<H> {
         self: &Arc<Self>,
         cx: H::Cx<'_>,
         session: &mut Session<Tables<H>>,
-        desc: Desc,
+        desc: &Desc,
     ) -> Option<Found<H>> {
-        Some(match desc {
+        Some(match *desc {
             Desc::ImportObject(position) => Found::Ref(Ref::Far(self.import(session, position))),
             Desc::ImportPromise(position) => Found::Promise(self.import(session, position)),
             Desc::Export(position) => Found::Ref(session.export(position)?.dup(cx)),
+            Desc::Give(ref envelope) => {
+                let give = Signed::<Give>::parse(envelope, session.limits()).ok()?;
+                let for_us = give.value.receiver == session.public_key();
+                Found::Gift(for_us.then(|| Box::new(give)))
+            }
             Desc::Answer(number) => match session.answers().get(number)? {
                 Reply::Value(value) => Found::Settled(Outcome::Fulfilled(H::dup_value(cx, value))),
                 Reply::Failure(failure) => {
@@ -143,6 +157,18 @@ impl<H: Host> Connection<H> {
             Found::Settled(outcome) => {
                 let mut cell = Cell::settled(outcome);
                 // The peer has been told, or pipelines on purpose.
+                cell.mark_handled();
+                Ref::Promise(H::new_promise(cx, vat, cell))
+            }
+            Found::Gift(Some(give)) => {
+                let promise = H::new_promise(cx, vat, Cell::pending());
+                let result = H::dup_promise(cx, &promise);
+                vat.withdraw(cx, self, *give, result);
+                Ref::Promise(promise)
+            }
+            Found::Gift(None) => {
+                let error = Error::remote("ValueError: a hand-off arrived that is not for us");
+                let mut cell = Cell::settled(Outcome::Broken(H::failure(cx, error)));
                 cell.mark_handled();
                 Ref::Promise(H::new_promise(cx, vat, cell))
             }

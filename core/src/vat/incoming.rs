@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::Vat;
 use super::connection::{Connection, Tables};
 use super::describe::Found;
-use super::{Extension, Vat};
 use crate::captp::{Args, CloseReason, Desc, Incoming, Session, Target};
 use crate::error::Error;
 use crate::host::{Host, Message, Outcome, Ref, Reply};
-use crate::passable::{Item, View};
+use crate::passable::View;
 use crate::promise::Cell;
 use crate::sync::lock;
 
@@ -23,6 +23,8 @@ enum Destination<H: Host> {
 /// A received message, looked up but not yet acted on.
 enum Step<'a, H: Host> {
     Nothing,
+    /// The peer has said hello.
+    Established,
     Dropped(#[expect(dead_code, reason = "carried out of the lock to be dropped")] Discarded<H>),
     Deliver {
         to: Destination<H>,
@@ -90,7 +92,8 @@ impl<H: Host> Connection<H> {
     ) -> Result<(Step<'a, H>, usize), CloseReason> {
         let (incoming, used) = session.receive(bytes)?;
         let step = match incoming {
-            Incoming::Nothing | Incoming::Established => Step::Nothing,
+            Incoming::Nothing => Step::Nothing,
+            Incoming::Established => Step::Established,
             Incoming::Dropped(exports, answers) => Step::Dropped(Discarded(exports, answers)),
             Incoming::Deliver(call) => {
                 check_limits(session)?;
@@ -134,7 +137,7 @@ impl<H: Host> Connection<H> {
         args: &Args<'_>,
     ) -> Result<Vec<Found<H>>, CloseReason> {
         let mut found = Vec::with_capacity(args.descs.len());
-        for &desc in &args.descs {
+        for desc in &args.descs {
             found.push(
                 self.look_up(cx, session, desc)
                     .ok_or_else(|| unknown(desc))?,
@@ -152,6 +155,7 @@ impl<H: Host> Connection<H> {
     ) -> Result<(), CloseReason> {
         match step {
             Step::Nothing | Step::Dropped(_) => {}
+            Step::Established => self.ask_for_gifts(cx, vat),
             Step::Orphaned { question, reason } => {
                 self.close(cx, reason.clone());
                 vat.settle(cx, question, Outcome::Broken(H::failure(cx, self.gone())));
@@ -166,16 +170,6 @@ impl<H: Host> Connection<H> {
                 resolver,
             } => {
                 let refs = self.realise(cx, vat, found);
-                if Extension::of(selector) == Some(Extension::Cancel)
-                    && matches!(to, Destination::Bootstrap)
-                {
-                    let view = View {
-                        bytes: args,
-                        refs: &refs,
-                    };
-                    self.cancelled_by_peer(cx, vat, view);
-                    return Ok(());
-                }
                 let message = Message {
                     selector,
                     args: View {
@@ -184,7 +178,10 @@ impl<H: Host> Connection<H> {
                     },
                     sender: Some(self.account()),
                 };
-                let reply = vat.deliver(cx, to, message);
+                let reply = match to {
+                    Destination::Bootstrap => self.bootstrap(cx, vat, message),
+                    to => vat.deliver(cx, to, message),
+                };
                 self.answer(cx, vat, answer, resolver, reply);
                 self.check_waiting()?;
             }
@@ -301,12 +298,13 @@ impl<H: Host> Connection<H> {
         broken: bool,
         view: View<'_, Ref<H>>,
     ) {
+        let introduced = self.introduce(view.refs);
         self.with_session(|session| {
             // An ended session exports nothing more: nobody would ever give it back.
             if session.closed().is_some() {
                 return;
             }
-            let descs = self.describe(cx, session, view.refs);
+            let descs = self.describe(cx, session, view.refs, &introduced);
             session.settle(resolver, broken, view.bytes, &descs);
         });
     }
@@ -320,7 +318,10 @@ impl<H: Host> Vat<H> {
         message: Message<'_, H>,
     ) -> Reply<H> {
         let reference = match to {
-            Destination::Bootstrap => return self.bootstrap(cx, message),
+            // Its connection deals with it.
+            Destination::Bootstrap => {
+                return Reply::Failure(H::failure(cx, Error::no_such_method(message.selector)));
+            }
             Destination::Ref(reference) => reference,
             Destination::Settled(Outcome::Broken(failure)) => return Reply::Failure(failure),
             Destination::Settled(Outcome::Fulfilled(value)) => match H::target(cx, &value) {
@@ -341,24 +342,6 @@ impl<H: Host> Vat<H> {
                 H::with_cell(cx, &result, Cell::for_one);
                 Reply::Promise(result)
             }
-        }
-    }
-
-    /// The object at position 0: it gives out what was registered.
-    fn bootstrap(self: &Arc<Self>, cx: H::Cx<'_>, message: Message<'_, H>) -> Reply<H> {
-        if message.selector != Some("fetch") {
-            return Reply::Failure(H::failure(cx, Error::no_such_method(message.selector)));
-        }
-        let Ok(Item::Bytes(swiss)) = message.args.reader().next() else {
-            let error = Error::remote("TypeError: fetch takes a swiss number, as bytes");
-            return Reply::Failure(H::failure(cx, error));
-        };
-        match self.registered(cx, swiss) {
-            Some(object) => Reply::Value(H::value_of(cx, Ref::Local(object))),
-            None => Reply::Failure(H::failure(
-                cx,
-                Error::remote("KeyError: no object is registered under that swiss number"),
-            )),
         }
     }
 
@@ -397,15 +380,16 @@ fn destination<H: Host>(
             Reply::Promise(promise) => Destination::Ref(Ref::Promise(H::dup_promise(cx, promise))),
         }),
     };
-    found.ok_or_else(|| unknown(to.into()))
+    found.ok_or_else(|| unknown(&to.into()))
 }
 
-fn unknown(desc: Desc) -> CloseReason {
+fn unknown(desc: &Desc) -> CloseReason {
     CloseReason::Protocol(match desc {
         Desc::Answer(number) => format!("there is no answer {number}"),
         Desc::Export(at) | Desc::ImportObject(at) | Desc::ImportPromise(at) => {
             format!("nothing is exported at position {at}")
         }
+        Desc::Give(_) => "a hand-off's certificate is malformed".to_owned(),
     })
 }
 

@@ -6,22 +6,26 @@
 //! |---|---|
 //! | `account.rs` | what waits here on behalf of a peer |
 //! | `mod.rs` | [`Vat`]: registered objects, the turn queue, the connections |
+//! | `bootstrap.rs` | the object at position 0 |
 //! | `cancel.rs` | telling that an answer is needed no more |
 //! | `connection.rs` | [`Connection`]: one session, its lock, how it is driven and how it ends |
 //! | `data.rs` | parts of values: `get` |
 //! | `describe.rs` | references ↔ descriptors |
 //! | `extension.rs` | the messages that Marotte peers add to the drafts |
+//! | `gifts.rs` | introducing peers to each other's objects |
 //! | `incoming.rs` | what a received message does |
 //! | `recording.rs`, `replay.rs` | `map`: a function recorded here, and replayed for each item there |
 //! | `send.rs` | sending a message to any reference |
 //! | `settle.rs` | settling promises, and keeping order when their messages change their way |
 
 mod account;
+mod bootstrap;
 mod cancel;
 mod connection;
 mod data;
 mod describe;
 mod extension;
+mod gifts;
 mod incoming;
 mod recording;
 mod replay;
@@ -36,7 +40,7 @@ pub use recording::Recording;
 pub(crate) use replay::Replay;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::captp::{Config, Stats};
@@ -55,6 +59,8 @@ pub struct Vat<H: Host> {
     past: Mutex<Stats>,
     /// Where messages go while functions are recorded.
     tapes: Mutex<Vec<Arc<recording::Tape<H>>>>,
+    /// True if peers are introduced to each other's objects, instead of lending these.
+    introduces: AtomicBool,
     /// How many tapes there are.
     recording: AtomicUsize,
 }
@@ -97,7 +103,20 @@ impl<H: Host> Vat<H> {
             past: Mutex::new(Stats::default()),
             tapes: Mutex::new(Vec::new()),
             recording: AtomicUsize::new(0),
+            introduces: AtomicBool::new(false),
         })
+    }
+
+    /// Sets whether a peer that is passed an object of another peer's is introduced to that one, so that
+    /// it calls the object over a connection of its own. Otherwise, and by default, the object is lent:
+    /// its calls pass through this vat. The peer must be able to connect to where the other says that
+    /// it is.
+    pub fn introduce_peers(&self, on: bool) {
+        self.introduces.store(on, Ordering::Relaxed);
+    }
+
+    pub(crate) fn introduces(&self) -> bool {
+        self.introduces.load(Ordering::Relaxed)
     }
 
     /// What the host keeps here.

@@ -258,7 +258,7 @@ impl<H: Host> Connection<H> {
     /// Puts a call on the wire; the answer settles `result`. If the call runs ahead on a promise
     /// that has settled meanwhile, its route is stale (the peer may have been told that we need the
     /// answer no more): then nothing is sent, and `result` is given back.
-    fn send(
+    pub(super) fn send(
         self: &Arc<Self>,
         cx: H::Cx<'_>,
         to: Target,
@@ -269,6 +269,7 @@ impl<H: Host> Connection<H> {
     ) -> Result<(), Option<H::Promise>> {
         let question = result.as_ref().map(|result| H::dup_promise(cx, result));
         let mut stale = false;
+        let introduced = self.introduce(message.args.refs);
         let sent = self.with_session(|session| {
             // Under the session's lock, as releases are.
             stale = ahead_on
@@ -279,7 +280,7 @@ impl<H: Host> Connection<H> {
             if session.closed().is_some() {
                 return Err(question);
             }
-            let descs = self.describe(cx, session, message.args.refs);
+            let descs = self.describe(cx, session, message.args.refs, &introduced);
             session.deliver(to, message.selector, message.args.bytes, &descs, question)
         });
         if stale {

@@ -232,6 +232,37 @@ impl End {
         }
     }
 
+    fn dialled(side: &Side, number: usize, seed: u8, to: Location) -> Self {
+        let config = Self::config(Net::location(number), seed);
+        Self::around(side, side.vat.dial(config, Arc::new(Polled), to))
+    }
+
+    fn at(side: &Side, location: Location, seed: u8) -> Self {
+        let config = Self::config(location, seed);
+        Self::around(side, side.vat.connect(config, Arc::new(Polled)))
+    }
+
+    fn config(location: Location, seed: u8) -> Config {
+        Config {
+            profile: Profile::MAROTTE,
+            limits: Limits::default(),
+            keys: Keys::from_seed([seed; 32]),
+            location,
+            boundaries: false,
+            now_ms: 0,
+        }
+    }
+
+    fn around(side: &Side, connection: Arc<Connection<Native>>) -> Self {
+        Self {
+            connection,
+            vat: Arc::downgrade(&side.vat),
+            deframer: Deframer::new(Limits::default()),
+            inbox: VecDeque::new(),
+            written: Vec::new(),
+        }
+    }
+
     /// Handles up to `count` bytes of what has arrived, as a driver does.
     pub fn deliver(&mut self, count: usize) -> bool {
         if self.inbox.is_empty() {
@@ -422,5 +453,88 @@ impl Pair {
 impl Default for Pair {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Any number of vats, and wires between them.
+#[derive(Default)]
+pub struct Net {
+    pub sides: Vec<Side>,
+    pub links: Vec<Link>,
+}
+
+/// A wire from one vat, which has dialled, to another.
+pub struct Link {
+    pub from: usize,
+    pub to: usize,
+    pub at_from: End,
+    pub at_to: End,
+    /// While true nothing arrives.
+    pub stuck: bool,
+}
+
+impl Net {
+    pub fn new(count: usize) -> Self {
+        Self {
+            sides: (0..count).map(|_| Side::new()).collect(),
+            links: Vec::new(),
+        }
+    }
+
+    /// Where a vat of this net says that it is.
+    pub fn location(side: usize) -> Location {
+        Location {
+            transport: "tcp-testing-only".to_owned(),
+            designator: format!("side{side}"),
+            hints: BTreeMap::from([("port".to_owned(), side.to_string())]),
+        }
+    }
+
+    /// Joins two vats; returns the number of the link. Nothing is exchanged yet.
+    pub fn join(&mut self, from: usize, to: usize) -> usize {
+        let seed = 100 + 2 * self.links.len() as u8;
+        let at_from = End::dialled(&self.sides[from], from, seed, Self::location(to));
+        let at_to = End::at(&self.sides[to], Self::location(to), seed + 1);
+        self.links.push(Link {
+            from,
+            to,
+            at_from,
+            at_to,
+            stuck: false,
+        });
+        self.links.len() - 1
+    }
+
+    fn step(&mut self) -> bool {
+        for side in &self.sides {
+            side.run();
+        }
+        let mut moved = false;
+        for link in &mut self.links {
+            let (out, back) = (link.at_from.flush(), link.at_to.flush());
+            link.at_to.inbox.extend(out);
+            link.at_from.inbox.extend(back);
+            if !link.stuck {
+                moved |= link.at_to.deliver(usize::MAX);
+                moved |= link.at_from.deliver(usize::MAX);
+            }
+        }
+        moved
+    }
+
+    /// Runs until nothing moves.
+    pub fn run(&mut self) {
+        while self.step() {}
+    }
+
+    /// What `to` has registered under that name, as a promise of the one who dialled.
+    pub fn fetch(&self, link: usize, name: &str) -> Promise {
+        let link = &self.links[link];
+        let side = &self.sides[link.from];
+        let cell = link
+            .at_from
+            .connection
+            .fetch((), &side.vat, name.as_bytes());
+        side.adopt(Ref::Promise(cell))
     }
 }

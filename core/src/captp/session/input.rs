@@ -77,10 +77,6 @@ impl<P: Payload> Session<P> {
                         return protocol("limit passed: max_answers");
                     }
                 }
-                let resolver = resolver.map(|desc| match desc {
-                    Desc::ImportObject(at) | Desc::ImportPromise(at) => at,
-                    Desc::Export(at) | Desc::Answer(at) => at,
-                });
                 Ok(Incoming::Deliver(Delivery {
                     to,
                     selector,
@@ -193,8 +189,8 @@ impl<P: Payload> Session<P> {
     /// Ignores a value, but gives back the references that the peer counted in it.
     fn ignore<'a>(&mut self, value: &Args<'_>) -> Incoming<'a, P> {
         for desc in &value.descs {
-            if let Desc::ImportObject(at) | Desc::ImportPromise(at) = *desc {
-                self.gc_exports.push((at, 1));
+            if let Desc::ImportObject(at) | Desc::ImportPromise(at) = desc {
+                self.gc_exports.push((*at, 1));
             }
         }
         Incoming::Nothing

@@ -3,7 +3,7 @@
 use super::super::op::{Desc, Target};
 use super::super::outbox::Outbox;
 use super::{CloseReason, Export, Payload, Question, Remains, Session, State};
-use crate::syrup::{Cursor, Token, Writer};
+use crate::syrup::{Cursor, Record, Token, Writer, pass_reference};
 
 /// How many collected positions are gathered before they ride along with the next flush.
 const GC_BATCH: usize = 64;
@@ -268,22 +268,12 @@ fn splice(out: &mut Vec<u8>, args: &[u8], descs: &[Desc]) {
         let Ok(token) = cursor.next() else { break };
         let is_reference = match token {
             Token::Hole => true,
-            Token::Record => {
-                let mut ahead = cursor.clone();
-                let is_desc = matches!(
-                    ahead.next(),
-                    Ok(Token::Symbol(
-                        "desc:import-object"
-                            | "desc:import-promise"
-                            | "desc:export"
-                            | "desc:answer"
-                    ))
-                );
-                if is_desc && ahead.next().is_ok() && ahead.next().is_ok() {
-                    cursor = ahead;
+            Token::Record => match cursor.next() {
+                Ok(Token::Symbol(label)) => {
+                    matches!(pass_reference(&mut cursor, label), Ok(Record::Reference))
                 }
-                is_desc
-            }
+                _ => false,
+            },
             _ => false,
         };
         if is_reference && let Some(desc) = descs.next() {

@@ -49,7 +49,7 @@ fn every_mention_is_counted_and_given_back_at_once() {
             .session
             .mention(Some(1), || unreachable!("it has a position"));
     }
-    let descs = [Desc::ImportObject(at); 4];
+    let descs = std::array::from_fn::<_, 4, _>(|_| Desc::ImportObject(at));
     pair.a
         .session
         .deliver(Target::Export(0), Some("m"), b"[&&]&&", &descs, None)

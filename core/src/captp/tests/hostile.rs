@@ -304,6 +304,7 @@ fn limits_of_no_limit_are_legal() {
         max_unsent_bytes: usize::MAX,
         max_waiting_bytes: usize::MAX,
         max_map_calls: u64::MAX,
+        max_gifts: usize::MAX,
         handshake_ms: u64::MAX,
     };
     for profile in Profile::ALL {

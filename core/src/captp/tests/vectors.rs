@@ -10,11 +10,11 @@ use crate::syrup::tests::tree::unhex;
 use crate::syrup::{Cursor, Writer, scan};
 use crate::{Limits, Location};
 
-fn vectors() -> Json {
+pub(super) fn vectors() -> Json {
     serde_json::from_str(include_str!("../../../../tests/vectors/captp/ocapn.json")).unwrap()
 }
 
-fn hex(json: &Json) -> Vec<u8> {
+pub(super) fn hex(json: &Json) -> Vec<u8> {
     unhex(json.as_str().unwrap())
 }
 
@@ -22,7 +22,7 @@ fn op(name: &str) -> Vec<u8> {
     hex(&vectors()["ops"][name])
 }
 
-fn keys(name: &str) -> Keys {
+pub(super) fn keys(name: &str) -> Keys {
     Keys::from_seed(hex(&vectors()["keys"][name]["seed"]).try_into().unwrap())
 }
 
