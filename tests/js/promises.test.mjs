@@ -107,14 +107,16 @@ test("_then and _except chain, in order, and run later", async (t) => {
   const { remote } = await pair(t, new Status());
   const seen = [];
   const promise = remote.later("x");
-  assert.equal(promise._then((value) => seen.push([1, value]))._except(() => seen.push("no"))._then((value) => seen.push([2, value])), promise);
-  await promise;
-  await sleep(0);
-  assert.deepEqual(seen, [[1, "x"], [2, "x"]]);
+  const end = promise._then((value) => (seen.push([1, value]), "y"))._except(() => seen.push("no"))._then((value) => seen.push([2, value]));
+  assert.equal(await end, 2);
+  assert.deepEqual(seen, [[1, "x"], [2, "y"]]);
   promise._then((value) => seen.push([3, value]));
   assert.equal(seen.length, 2);
   await sleep(0);
   assert.deepEqual(seen[2], [3, "x"]);
+  const caught = promise._then(() => { throw new RangeError("mine"); })._except((error) => error.message);
+  assert.equal(await caught, "mine");
+  assert.equal(await remote.getBuilder("none")._then(() => 1, () => 2), 2);
   const errors = [];
   remote.getBuilder("none")._then(() => errors.push("no"))._except((error) => errors.push(error.message));
   await until(() => errors.length > 0);
@@ -159,14 +161,16 @@ test("send, sendOnly and when", async (t) => {
   const status = new Status();
   const { remote, client } = await pair(t, status);
   assert.equal(await send(remote).later(7), 7);
-  assert.equal(await send(remote.getBuilder("bsd")).getName(), "bsd");
-  assert.equal(await when(remote.later(7)), 7);
+  const reference = await remote;
+  assert.equal(await send(reference.getBuilder("bsd")).getName(), "bsd");
+  assert.equal(await when(reference.later(7)), 7);
   assert.equal(await when(8), 8);
   const before = client.stats().calls_sent;
   assert.equal(sendOnly(remote).note("only"), undefined);
   await until(() => status.log.includes("only"));
   assert.equal(client.stats().calls_sent, before);
-  assert.throws(() => send({}), TypeError);
+  assert.throws(() => send(7), TypeError);
+  assert.throws(() => send(null), TypeError);
 });
 
 test("send reaches a local object in a later turn", async () => {
@@ -189,8 +193,7 @@ test("looking at a promise or a reference sends nothing and breaks nothing", asy
   for (const it of [remote, reference, remote.forever()]) {
     assert.match(inspect(it), /^\[Remote(Promise|Reference)/);
     assert.equal(JSON.stringify({ it }), "{}");
-    assert.match(`${it}`, /^\[Remote/);
-    assert.match(String(it), /^\[Remote/);
+    assert.match(it.toString(), /^\[Remote/);
     assert.equal(typeof it, "function");
     assert.equal(it.toJSON, undefined);
     assert.equal(it.inspect, undefined);

@@ -30,11 +30,11 @@ await failure(remote.fail().fail());
 await failure(remote.echo(remote.fail()));
 remote.fail()._except(() => {});
 remote.fail()._when().catch(() => {});
-sendOnly(remote).fail();
+sendOnly(await remote).fail();
 const late = remote.fail();
-late._then(() => seen.push("never"));
+const next = late._then(() => seen.push("never"));
 await Promise.resolve();
-late._except(() => {});
+next._except(() => {});
 await sleep(50);
 
 remote.echo(1)._then(() => {

@@ -1,14 +1,15 @@
 // What WebAssembly calls; see wasm/src/imports.rs. Nothing here may throw: Rust would not be told.
 import { idle, wake } from "./connection.js";
 import { host } from "./deferred.js";
-import { callLocal, freeSlot, objectIn } from "./objects.js";
-import { current } from "./remote.js";
+import { callLocal, freeSlot, objectIn, withCall } from "./objects.js";
+import { current, isThenable } from "./remote.js";
 import * as tape from "./tape.js";
-import { Tub } from "./tub.js";
-import { putFailure, putValue, stateOf } from "./values.js";
+import { Tub, cancelled } from "./tub.js";
+import { turn } from "./turns.js";
+import { putFailure, putValue } from "./values.js";
 import { ENOUGH, output, wasm } from "./wasm.js";
 
-export { idle, wake };
+export { cancelled, idle, turn, wake };
 export { freeSlot as free_object };
 
 export function schedule_turns(tub: number): void {
@@ -63,8 +64,9 @@ export function invoke(number: number, slot: number, address: number, length: nu
     const selector = tape.getString() ?? null;
     const args: unknown[] = [];
     while (tape.position() < end) args.push(tape.get());
-    const result = callLocal(objectIn(slot), selector, args);
-    start = isThenable(result) ? tub.adopted(result) : putValue(result, "result", tub);
+    let abort: ((reason: unknown) => void) | undefined;
+    const result = withCall(() => callLocal(objectIn(slot), selector, args), (means) => (abort = means));
+    start = isThenable(result) ? tub.adopted(result, abort) : putValue(result, "result", tub);
   } catch (error) {
     try {
       start = putFailure(error, tub);
@@ -78,12 +80,4 @@ export function invoke(number: number, slot: number, address: number, length: nu
   wasm.reply(start, size);
   output.waiting += size;
   if (size > 1 << 20) tape.shrink();
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  if (value instanceof Promise) return true;
-  if (typeof value !== "object" || value === null) return false;
-  const { then } = value as { then?: unknown };
-  // A peer's function under that name makes no promise.
-  return typeof then === "function" && !stateOf(then);
 }

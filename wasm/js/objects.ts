@@ -95,3 +95,52 @@ export function callLocal(object: object | undefined, selector: string | null, a
 
 /** As the core says it in every language. */
 export class NoSuchMethod extends Error {}
+
+/** Calls a method of an object of this program, which may do whatever the language allows. */
+export function callNear(object: unknown, selector: string | null, args: unknown[]): unknown {
+  if (selector === null) {
+    if (typeof object === "function") return (object as (...args: unknown[]) => unknown)(...args);
+    throw new TypeError("this object cannot be called without a method name");
+  }
+  const method = (object as Record<string, unknown> | null | undefined)?.[selector];
+  if (selector.startsWith("_") || typeof method !== "function") throw new TypeError(`no method named ${JSON.stringify(selector)}`);
+  return (method as Method).apply(object, args);
+}
+
+// Cancelling.
+
+/** The call that is being answered, as far as it runs in this stack. */
+let call: { controller: AbortController | undefined } | undefined;
+
+/** Calls `f`; if that asks for its signal, `cancellable` is given the means to abort it. */
+export function withCall<T>(f: () => T, cancellable: (abort: (reason: unknown) => void) => void): T {
+  const before = call;
+  const mine: typeof call = (call = { controller: undefined });
+  try {
+    return f();
+  } finally {
+    call = before;
+    const { controller } = mine as { controller: AbortController | undefined };
+    if (controller) cancellable((reason) => controller.abort(reason));
+  }
+}
+
+/**
+ * The signal of the call that is being answered: it is aborted when the caller cancels. To be asked for by a method that
+ * others call, before its first `await`.
+ *
+ * @example
+ * ```ts
+ * class Search extends Referenceable {
+ *   async find(text: string) {
+ *     const signal = callSignal();
+ *     const response = await fetch(`/search?q=${encodeURIComponent(text)}`, { signal });
+ *     return response.json();
+ *   }
+ * }
+ * ```
+ */
+export function callSignal(): AbortSignal {
+  if (!call) throw new TypeError("callSignal() is for methods that are being called, before their first await");
+  return (call.controller ??= new AbortController()).signal;
+}

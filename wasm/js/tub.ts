@@ -1,6 +1,7 @@
 // The tub: a place where objects live, and from where others' objects are reached.
 import { Connection, TURNS } from "./connection.js";
-import { RemoteError } from "./errors.js";
+import { CancelledError } from "./deferred-errors.js";
+import { RemoteError, report } from "./errors.js";
 import { Referenceable, slotOf } from "./objects.js";
 import { platform, type ListenOptions, type Listener } from "./platform.js";
 import { RemotePromiseState, readEvents } from "./remote.js";
@@ -91,6 +92,17 @@ const collected = new FinalizationRegistry((number: number) => {
   wasm.tub_drop(number);
 });
 const utf8 = new TextEncoder();
+/** How to stop what works on promises, by handle. */
+const aborts = new Map<number, (reason: unknown) => void>();
+
+/** The promise of that handle is needed no more. */
+export function cancelled(handle: number): void {
+  try {
+    aborts.get(handle)?.(new CancelledError("the caller has cancelled the call"));
+  } catch (error) {
+    report(error);
+  }
+}
 
 /**
  * A place where objects live, and from where others' objects are reached.
@@ -340,10 +352,15 @@ export class Tub implements Origin {
   // What values need.
 
   /** @internal */
-  adopt(promise: PromiseLike<unknown>): number {
+  adopt(promise: PromiseLike<unknown>, abort?: (reason: unknown) => void): number {
     const handle = wasm.promise_new(this.number) >>> 0;
+    if (abort) {
+      wasm.on_cancel(handle);
+      aborts.set(handle, abort);
+    }
     promise.then(
       (value) => {
+        aborts.delete(handle);
         let start: number;
         try {
           start = putValue(value, "result", this);
@@ -358,13 +375,14 @@ export class Tub implements Origin {
   }
 
   private breakPromise(handle: number, error: unknown): void {
+    aborts.delete(handle);
     const start = putFailure(error, this);
     wasm.promise_break(handle, start, tape.end(start));
   }
 
   /** A tape that holds a promise for what a native one gives. @internal */
-  adopted(promise: PromiseLike<unknown>): number {
-    const handle = this.adopt(promise);
+  adopted(promise: PromiseLike<unknown>, abort?: (reason: unknown) => void): number {
+    const handle = this.adopt(promise, abort);
     const start = tape.begin();
     tape.putNumbered(tape.PROMISE, handle);
     return start;

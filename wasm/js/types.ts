@@ -1,4 +1,5 @@
 // How the remote face of an object is typed.
+import type { Deferred } from "./deferred.js";
 import type { Referenceable } from "./objects.js";
 
 type AnyFunction = (...args: any[]) => unknown;
@@ -58,13 +59,48 @@ type Inner<T> = IsAny<T> extends true ? any : T extends AnyRemotePromise<infer U
 declare const promised: unique symbol;
 declare const referred: unique symbol;
 
+/** What is at the end of a path. */
+export type Part<T, P extends readonly (string | number)[]> =
+  IsAny<T> extends true ? any
+  : P extends readonly [infer K, ...infer R extends readonly (string | number)[]]
+    ? T extends readonly (infer E)[] ? (K extends number ? Part<E, R> : never)
+    : K extends keyof T ? Part<T[K], R> : never
+  : P extends readonly [] ? T : any;
+
+type Item<T> = IsAny<T> extends true ? any : NonNullable<T> extends readonly (infer E)[] ? E : never;
+
+/** A value with the values of its promises in their places. */
+export type Whole<T> =
+  IsAny<T> extends true ? any
+  : T extends AnyRemotePromise<infer U> ? U
+  : T extends PromiseLike<infer U> ? Awaited<U>
+  : T extends RemoteReference<any> | Referenceable | AnyFunction | Uint8Array | Error ? T
+  : T extends object ? { [K in keyof T]: Whole<T[K]> }
+  : T;
+
 /** The part of a promise that does not depend on what it is for. */
 export interface AnyRemotePromise<T> extends PromiseLike<Arrived<T>> {
   readonly [promised]: T;
-  /** Runs `f` with the value, once it is there. Returns the promise itself. */
-  _then(f: (value: Arrived<T>) => unknown): RemotePromise<T>;
-  /** Runs `f` with the reason, if the promise breaks. Returns the promise itself. */
-  _except(f: (error: Error) => unknown): RemotePromise<T>;
+  /**
+   * Runs `f` with the value in a turn of its own, once it is there, or `g` with the reason if the promise breaks. Returns the
+   * promise for what that returns.
+   */
+  _then<U, V = T>(f: (value: Arrived<T>) => U, g?: (error: Error) => V): RemotePromise<U | V>;
+  /** Runs `g` with the reason, if the promise breaks; what it returns comes in its place. */
+  _except<U>(g: (error: Error) => U): RemotePromise<T | U>;
+  /**
+   * A promise for the part of the value at the end of a path of keys and indices (negative ones from the end), in the same
+   * round trip.
+   */
+  _get<P extends readonly (string | number)[]>(...path: P): RemotePromise<Part<T, P>>;
+  /**
+   * Calls `f` once with a promise that stands for the items of the list that this promise is for, and has the messages that
+   * it sends sent for each item over there. One message goes out and one comes back, however long the list is: with what
+   * `f` returns for each.
+   */
+  _map<U>(f: (item: RemotePromise<Item<T>>) => U): RemotePromise<Whole<U>[]>;
+  /** Breaks the promise, with `reason` or a `CancelledError`, and tells whoever works on it, far away too. */
+  _cancel(reason?: unknown): void;
   /** A native promise for the same value. */
   _when(): Promise<Arrived<T>>;
   /** A native promise for the same value, or for what `f` makes of the reason. */
@@ -100,9 +136,36 @@ export type RemotePromise<T> = AnyRemotePromise<Inner<T>> & Calls<Inner<T>>;
  */
 export type RemoteReference<T> = Calls<T> & ReferenceTo<T>;
 
+/**
+ * Something far: a reference, or a promise for one. Its methods give promises of remotes in turn, so a chain of calls is
+ * typed from end to end.
+ *
+ * @example
+ * ```ts
+ * function lastResults(builder: Remote<Builder>) {
+ *   return builder.getBuild(-1).getResults();
+ * }
+ * ```
+ */
+export type Remote<T> = RemoteReference<T> | RemotePromise<T>;
+
+/** What {@link ReferenceTo.notifyOnDisconnect} returns. */
+export interface DisconnectWatcher {
+  /** Takes it back. */
+  forget(): void;
+}
+
 /** The part of a reference that does not depend on what it is to. */
 export interface ReferenceTo<T> {
   readonly [referred]: T;
+  /** Calls a method; a {@link Deferred} for its result, whose `cancel` cancels the call. As in Foolscap. */
+  callRemote(method: string, ...args: unknown[]): Deferred<any>;
+  /** Calls a method whose result nobody wants. */
+  callRemoteOnly(method: string, ...args: unknown[]): void;
+  /** Calls `f` once, with the reason, when the connection that the reference came over has ended. */
+  notifyOnDisconnect(f: (reason: Error) => unknown): DisconnectWatcher;
+  /** Takes a {@link notifyOnDisconnect} back. */
+  dontNotifyOnDisconnect(watcher: DisconnectWatcher): void;
   /** Gives the object back to its owner, now rather than when the collector finds it. */
   [Symbol.dispose](): void;
 }

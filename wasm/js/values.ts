@@ -21,7 +21,7 @@ export interface Origin {
   /** True once its user has closed it: what breaks by that is no surprise. */
   readonly isClosed: boolean;
   /** A promise that settles as a native one does; returns its handle. */
-  adopt(promise: PromiseLike<unknown>): number;
+  adopt(promise: PromiseLike<unknown>, abort?: (reason: unknown) => void): number;
 }
 
 /** The state of a reference, if it is one. */

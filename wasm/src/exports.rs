@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use marotte::captp::{CloseReason, Config, Keys, Profile};
 use marotte::host::{Message, Outcome, Ref, Reply};
-use marotte::promise::Cell;
+use marotte::passable::Builder;
+use marotte::promise::{Cell, State};
 use marotte::vat::Vat;
 use marotte::{Host, Limits, Location, SturdyRef};
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::host::{JsFailure, JsHost};
+use crate::host::{Callback, JsFailure, JsHost, JsValue};
 use crate::state::{self, Tub};
 use crate::tape::{BadTape, Out, Tape, tag};
 
@@ -29,6 +30,7 @@ const MORE: u32 = 1;
 const CLOSED: u32 = 2;
 
 thread_local! {
+    static WATCHED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
     /// Tapes that JavaScript writes.
     static INPUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     /// Received bytes.
@@ -512,7 +514,7 @@ fn settle(handle: u32, outcome: impl FnOnce() -> Outcome<JsHost>) {
     }
 }
 
-fn with_value(start: u32, len: u32) -> Result<crate::host::JsValue, BadTape> {
+fn with_value(start: u32, len: u32) -> Result<JsValue, BadTape> {
     INPUT.with_borrow(|input| {
         let (start, len) = (start as usize, len as usize);
         state::value(
@@ -546,7 +548,118 @@ pub fn reply_failure(start: u32, len: u32) {
     state::set_reply(Reply::Failure(failure(start, len)));
 }
 
+// Cancelling, parts and maps.
+
+/// Breaks a promise, and tells whoever works on it. Tape: a failure.
+#[wasm_bindgen]
+pub fn cancel(handle: u32, start: u32, len: u32) {
+    if let Some((vat, Ref::Promise(promise))) = state::target(handle) {
+        vat.cancel((), &promise, failure(start, len));
+    }
+}
+
+/// Has JavaScript told if a promise of [`promise_new`] is cancelled.
+#[wasm_bindgen]
+pub fn on_cancel(handle: u32) {
+    if let Some((vat, Ref::Promise(promise))) = state::target(handle) {
+        vat.on_cancel((), &promise, Callback::Cancelled(handle));
+    }
+}
+
+/// Begins to record what is sent; returns the handle of the promise that stands for the item.
+#[wasm_bindgen]
+pub fn map_begin(number: u32) -> u32 {
+    state::tub(number).map_or(NOTHING, |tub| state::record(&tub.vat))
+}
+
+/// Ends recording, and sends the program to what a handle stands for. Tape: the function's result.
+/// Returns the handle of the promise for the list.
+#[wasm_bindgen]
+pub fn map_finish(handle: u32, start: u32, len: u32) -> u32 {
+    let Some(recording) = state::take_recording() else {
+        return NOTHING;
+    };
+    let Some((vat, target)) = state::target(handle) else {
+        recording.abandon(());
+        return NOTHING;
+    };
+    let sent = with_input(start, len, |mut tape| {
+        state::with_builder(|builder| {
+            tape.build(builder)
+                .map(|()| recording.finish((), &target, builder.view()))
+        })
+    });
+    let promise = match sent {
+        Ok(Ok(promise)) => promise,
+        Ok(Err(error)) => {
+            let failure = JsHost::failure((), error);
+            JsHost::new_promise((), &vat, Cell::settled(Outcome::Broken(failure)))
+        }
+        Err(BadTape) => return NOTHING,
+    };
+    state::track(&vat, &promise)
+}
+
+/// Ends recording, because the function has failed.
+#[wasm_bindgen]
+pub fn map_abandon() {
+    if let Some(recording) = state::take_recording() {
+        recording.abandon(());
+    }
+}
+
+// The states of references.
+
+/// The state of what a handle stands for, on the result tape.
+#[wasm_bindgen]
+pub fn state_of(handle: u32) -> u32 {
+    let state = state::reference(handle).map(|reference| State::of((), &reference));
+    text_result(state.map_or("", State::name).to_owned())
+}
+
+/// Has JavaScript told of the end of the connection that a far reference came over: as the break of a
+/// promise, whose handle is returned. [`watched`] is what to take it back with.
+#[wasm_bindgen]
+pub fn watch(handle: u32) -> u32 {
+    match state::watch(handle) {
+        Some((told, number)) => {
+            WATCHED.set(number);
+            told
+        }
+        None => NOTHING,
+    }
+}
+
+/// The number of the last [`watch`].
+#[wasm_bindgen]
+pub fn watched() -> f64 {
+    // Far below 2⁵³.
+    WATCHED.get() as f64
+}
+
+/// Takes a [`watch`] back.
+#[wasm_bindgen]
+pub fn unwatch(handle: u32, told: u32, number: f64) {
+    state::unwatch(handle, told, number as u64);
+}
+
 // Turns and events.
+
+/// Runs the function of that number in a turn of its own, after those that wait.
+#[wasm_bindgen]
+pub fn eventually(tub: u32, number: u32) {
+    if let Some(tub) = state::tub(tub) {
+        let nothing = JsValue::new(Builder::default().finish());
+        tub.vat
+            .later(Callback::Turn(number), Outcome::Fulfilled(nothing));
+    }
+}
+
+/// True if turns wait.
+#[wasm_bindgen]
+pub fn has_turns(tub: u32) -> bool {
+    state::tub(tub).is_some_and(|tub| tub.vat.has_turns())
+}
 
 /// Runs up to `budget` turns. True if more wait.
 #[wasm_bindgen]

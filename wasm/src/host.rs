@@ -110,9 +110,16 @@ impl JsFailure {
     }
 }
 
-/// The handle of a promise that JavaScript waits for.
+/// What JavaScript is to be told.
 #[derive(Debug)]
-pub(crate) struct Callback(pub(crate) u32);
+pub(crate) enum Callback {
+    /// The promise of that handle, which JavaScript waits for, has settled.
+    Settled(u32),
+    /// The promise of that handle, which JavaScript was to settle, was cancelled.
+    Cancelled(u32),
+    /// It is the turn of the function of that number.
+    Turn(u32),
+}
 
 /// A copy of borrowed values that can be kept.
 fn keep(view: View<'_, Ref<JsHost>>) -> Passable<Ref<JsHost>> {
@@ -193,7 +200,11 @@ impl Host for JsHost {
     }
 
     fn call((): (), vat: &Arc<Vat<Self>>, callback: Callback, outcome: Outcome<Self>) {
-        state::push_event(vat, callback.0, outcome);
+        match callback {
+            Callback::Settled(handle) => state::push_event(vat, handle, outcome),
+            Callback::Cancelled(handle) => imports::cancelled(handle),
+            Callback::Turn(number) => imports::turn(number),
+        }
     }
 
     fn accept(

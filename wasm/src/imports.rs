@@ -1,5 +1,5 @@
 //! What JavaScript supplies (`wasm/js/imports.ts`). None of it runs a user's code but `invoke`,
-//! `deferred_call` and those of cancelling.
+//! `turn`, `cancelled`, `deferred_call` and those of cancelling.
 
 #[cfg(target_arch = "wasm32")]
 mod supplied {
@@ -11,6 +11,10 @@ mod supplied {
         pub(crate) fn invoke(tub: u32, object: u32, tape: usize, len: usize);
         /// An object is referred to no more.
         pub(crate) fn free_object(object: u32);
+        /// It is the turn of a function of a user's.
+        pub(crate) fn turn(number: u32);
+        /// A promise that JavaScript was to settle is needed no more.
+        pub(crate) fn cancelled(handle: u32);
         /// Asks for `run_turns`, soon.
         pub(crate) fn schedule_turns(tub: u32);
         /// Asks for `flush`, soon.
@@ -44,6 +48,8 @@ mod supplied {
 mod supplied {
     pub(crate) fn invoke(_tub: u32, _object: u32, _tape: usize, _len: usize) {}
     pub(crate) fn free_object(_object: u32) {}
+    pub(crate) fn turn(_number: u32) {}
+    pub(crate) fn cancelled(_handle: u32) {}
     pub(crate) fn schedule_turns(_tub: u32) {}
     pub(crate) fn wake(_connection: u32) {}
     pub(crate) fn idle(_connection: u32) {}

@@ -10,7 +10,8 @@ use std::sync::{Arc, Weak};
 use marotte::captp::Profile;
 use marotte::host::{Outcome, Ref, Reply};
 use marotte::passable::Builder;
-use marotte::vat::{Connection, Driver, Import, Vat};
+use marotte::promise::Cell;
+use marotte::vat::{Connection, Driver, Import, Recording, Vat};
 use marotte::{Host, Limits, Location};
 
 use crate::host::{Callback, JsHost, JsObject, JsPromise, JsValue, Slot};
@@ -96,6 +97,8 @@ thread_local! {
     static CONNECTIONS: RefCell<Slab<Option<Arc<Connection<JsHost>>>>> =
         const { RefCell::new(Slab::new()) };
     static EVENTS: RefCell<Events> = RefCell::default();
+    /// What is being recorded, innermost last.
+    static RECORDINGS: RefCell<Vec<Recording<JsHost>>> = const { RefCell::new(Vec::new()) };
     static REPLY: RefCell<Option<Reply<JsHost>>> = const { RefCell::new(None) };
     /// Tapes for reading that are not in use.
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
@@ -143,13 +146,44 @@ fn insert(vat: &Arc<Vat<JsHost>>, reference: Ref<JsHost>) -> u32 {
 /// A handle for a promise whose settlement JavaScript will be told; the handle ends with it.
 pub(crate) fn track(vat: &Arc<Vat<JsHost>>, promise: &JsPromise) -> u32 {
     let handle = insert(vat, Ref::Promise(promise.dup()));
-    vat.when((), promise, Callback(handle));
+    vat.when((), promise, Callback::Settled(handle));
     handle
 }
 
 /// A handle for a promise that JavaScript will settle; the handle ends with that.
 pub(crate) fn hold(vat: &Arc<Vat<JsHost>>, promise: JsPromise) -> u32 {
     insert(vat, Ref::Promise(promise))
+}
+
+/// A handle whose promise is told of the end of a connection, and the number to take that back with.
+pub(crate) fn watch(handle: u32) -> Option<(u32, u64)> {
+    let (vat, Ref::Far(import)) = target(handle)? else {
+        return None;
+    };
+    let promise = JsHost::new_promise((), &vat, Cell::pending());
+    let told = insert(&vat, Ref::Promise(promise));
+    let number = import.connection().watch((), Callback::Settled(told));
+    Some((told, number))
+}
+
+pub(crate) fn unwatch(handle: u32, told: u32, number: u64) {
+    if let Some((_, Ref::Far(import))) = target(handle)
+        && import.connection().unwatch(number).is_some()
+    {
+        drop_handle(told);
+    }
+}
+
+/// Begins to record; returns the handle of the promise that stands for the item.
+pub(crate) fn record(vat: &Arc<Vat<JsHost>>) -> u32 {
+    let (recording, item) = vat.record(());
+    RECORDINGS.with_borrow_mut(|recordings| recordings.push(recording));
+    track(vat, &item)
+}
+
+/// The innermost recording, which ends.
+pub(crate) fn take_recording() -> Option<Recording<JsHost>> {
+    RECORDINGS.with_borrow_mut(Vec::pop)
 }
 
 /// Lets go of a handle.
