@@ -1,5 +1,6 @@
 //! What can go wrong, and whose fault it is.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::passable::ReadError;
@@ -39,9 +40,57 @@ pub enum Error {
 /// A failure as it arrived from the far side: by its message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
+#[non_exhaustive]
 pub struct RemoteError {
     /// What the far side said; by convention `Type: text`.
     pub message: Arc<str>,
+    /// Where it happened, in the words of the far side's language, if that tells its peers.
+    pub traceback: Option<Arc<str>>,
+}
+
+/// What stands between a message and its traceback on the wire, where a failure is one text.
+const TRACEBACK: &str = "\n\nRemote traceback:\n";
+
+impl RemoteError {
+    /// Reads what has arrived.
+    ///
+    /// ```
+    /// let error = marotte::RemoteError::from_wire("KeyError: 'x'\n\nRemote traceback:\n  line 1");
+    /// assert_eq!(error.to_string(), "KeyError: 'x'");
+    /// assert_eq!(error.kind(), Some("KeyError"));
+    /// assert_eq!(error.traceback.as_deref(), Some("  line 1"));
+    /// ```
+    pub fn from_wire(text: &str) -> Self {
+        let (message, traceback) = match text.split_once(TRACEBACK) {
+            Some((message, traceback)) => (message, Some(traceback.into())),
+            None => (text, None),
+        };
+        Self {
+            message: message.into(),
+            traceback,
+        }
+    }
+
+    /// What goes over the wire, with or without the traceback.
+    pub fn to_wire(&self, with_traceback: bool) -> Cow<'_, str> {
+        match &self.traceback {
+            Some(traceback) if with_traceback => {
+                Cow::Owned(format!("{}{TRACEBACK}{traceback}", self.message))
+            }
+            _ => Cow::Borrowed(&self.message),
+        }
+    }
+
+    /// The error's type, as its language calls it, if the message begins with one: `KeyError`,
+    /// `sqlite3.OperationalError`.
+    pub fn kind(&self) -> Option<&str> {
+        let (kind, _) = self.message.split_once(':').unwrap_or((&self.message, ""));
+        let is_name = |part: &str| {
+            part.starts_with(|c: char| c.is_alphabetic() || c == '_')
+                && part.chars().all(|c| c.is_alphanumeric() || c == '_')
+        };
+        kind.split(['.', '$']).all(is_name).then_some(kind)
+    }
 }
 
 impl From<ReadError> for Error {
@@ -61,6 +110,7 @@ impl Error {
     pub fn remote(message: impl AsRef<str>) -> Self {
         Self::Remote(RemoteError {
             message: message.as_ref().into(),
+            traceback: None,
         })
     }
 

@@ -109,9 +109,11 @@ pub trait Host: Sized + 'static {
         value: &Self::Value,
         f: impl FnOnce(View<'_, Ref<Self>>) -> T,
     ) -> Result<T, Error>;
-    /// Writes a failure for the wire and shows it to `f`.
+    /// Writes a failure for the wire and shows it to `f`; with its traceback, where there is one, only
+    /// if [`Vat::shows_tracebacks`].
     fn emit_failure<T>(
         cx: Self::Cx<'_>,
+        vat: &Arc<Vat<Self>>,
         failure: &Self::Failure,
         f: impl FnOnce(View<'_, Ref<Self>>) -> T,
     ) -> T;

@@ -20,12 +20,12 @@ from marotte._core import (
     Method,
     Promise,
     Referenceable,
-    RemoteError,
     RemoteReference,
     Resolver,
     Tub,
     __version__,
 )
+from marotte._errors import RemoteError
 from marotte._symbol import Symbol
 
 if TYPE_CHECKING:

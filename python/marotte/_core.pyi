@@ -34,7 +34,6 @@ __all__ = [
     "Method",
     "Promise",
     "Referenceable",
-    "RemoteError",
     "RemoteReference",
     "Resolver",
     "Send",
@@ -54,27 +53,6 @@ __all__ = [
 
 __version__: str
 """The version of this package, such as ``"0.1.0"``."""
-
-class RemoteError(Exception):
-    """The far object's method failed. The text is what the far side said of it: the exception's
-    type, a colon, and its text. No traceback crosses the wire.
-
-    >>> import marotte
-    >>> class Shop(marotte.Referenceable):
-    ...     def remote_buy(self, what):
-    ...         raise LookupError(f"no {what} today")
-    >>> async def main():
-    ...     with marotte.Tub() as server, marotte.Tub() as client:
-    ...         server.listen("tcp://127.0.0.1:0")
-    ...         shop = client.getReference(server.registerReference(Shop()))
-    ...         try:
-    ...             await shop.buy("bread")
-    ...         except marotte.RemoteError as error:
-    ...             return str(error)
-    >>> import asyncio
-    >>> asyncio.run(main())
-    'LookupError: no bread today'
-    """
 
 class DisconnectedError(ConnectionError):
     """The connection that carried a reference or a call is gone, or could not be made. The text

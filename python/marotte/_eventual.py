@@ -84,6 +84,22 @@ def when(target: Any) -> defer.Deferred[Any]:
     return deferred
 
 
+def call_deferred(promise: Promise) -> defer.Deferred[Any]:
+    """A Deferred for the result of a call, which cancels the call when it is cancelled."""
+    deferred: defer.Deferred[Any] = defer.Deferred(lambda _: promise._cancel())
+
+    def settle(how: Any, outcome: Any) -> None:
+        # Cancelled, it has ended already.
+        if not deferred.called:
+            how(outcome)
+
+    promise._then(
+        lambda value: settle(deferred.callback, value),
+        lambda error: settle(deferred.errback, Failure(error)),
+    )
+    return deferred
+
+
 def eventually(function: Any, *args: Any, **kwargs: Any) -> None:
     """Calls ``function(*args, **kwargs)`` in a turn of its own, after all that wait already. What
     it raises is logged."""

@@ -4,7 +4,7 @@ A runner has, whatever the loop: ``add_reader``, ``remove_reader``, ``add_writer
 ``remove_writer`` (by file descriptor), ``call_soon``, ``call_soon_threadsafe``, ``call_later``,
 ``call_later_threadsafe``, ``cancel``, ``resolve`` (a host name), ``create_future``, ``enter`` and
 ``leave`` (around the first step of a coroutine), ``resume`` (the rest of one), ``wait_for`` (any
-awaitable or Deferred), ``run_once`` and ``closing``.
+awaitable or Deferred; both return something with a ``cancel``), ``run_once`` and ``closing``.
 """
 
 import asyncio
@@ -131,9 +131,8 @@ class AsyncioRunner:
 
     def wait_for(self, awaitable, settle):
         if hasattr(awaitable, "addCallbacks"):
-            wait_for_deferred(awaitable, settle)
-        else:
-            self._hold(self.loop.create_task(settle_with(awaitable, settle)))
+            return wait_for_deferred(awaitable, settle)
+        return self._hold(self.loop.create_task(settle_with(awaitable, settle)))
 
     def _hold(self, task):
         self._tasks.add(task)
@@ -148,12 +147,12 @@ class AsyncioRunner:
 
 
 def wait_for_deferred(deferred, settle):
-    """Tells ``settle`` how a Deferred ends."""
+    """Tells ``settle`` how a Deferred ends; returns the Deferred."""
 
     def broke(failure):
         settle(None, failure.value)
 
-    deferred.addCallbacks(settle, broke)
+    return deferred.addCallbacks(settle, broke)
 
 
 def drain(wakee):
@@ -292,9 +291,8 @@ class BlockingRunner:
 
     def wait_for(self, awaitable, settle):
         if hasattr(awaitable, "addCallbacks"):
-            wait_for_deferred(awaitable, settle)
-        else:
-            settle(None, RuntimeError("nothing can be awaited here: the tub has no event loop"))
+            return wait_for_deferred(awaitable, settle)
+        raise RuntimeError("nothing can be awaited here: the tub has no event loop")
 
     def run_once(self, timeout):
         """Waits for one event, at most ``timeout`` seconds (None: without end)."""

@@ -142,7 +142,7 @@ class TwistedRunner:
     def wait_for(self, awaitable, settle):
         if not isinstance(awaitable, defer.Deferred):
             awaitable = defer.ensureDeferred(_as_coroutine(awaitable))
-        wait_for_deferred(awaitable, settle)
+        return wait_for_deferred(awaitable, settle)
 
     def run_once(self, timeout):
         raise RuntimeError("this tub runs on Twisted's reactor: use the Deferred of _when()")

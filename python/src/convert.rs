@@ -14,7 +14,7 @@ use pyo3::types::{
 };
 
 use crate::bigint;
-use crate::errors::{RemoteError, describe};
+use crate::errors::{RemoteError, describe, remote};
 use crate::host::{PyHost, PyVat, unwrap_reference};
 use crate::invoke::is_callable;
 use crate::promise::{Promise, RemoteReference};
@@ -139,7 +139,7 @@ fn emit_other(out: &mut PyBuilder, value: &Bound<'_, PyAny>, depth: usize) -> Re
     } else if let Ok(dict) = value.cast::<PyDict>() {
         emit_dict(out, dict, depth)?;
     } else if value.is_instance_of::<PyBaseException>() {
-        out.error(&describe(py, &PyErr::from_value(value.clone())));
+        out.error(&describe(py, &PyErr::from_value(value.clone()), false));
     } else {
         return Err(refused(value));
     }
@@ -259,7 +259,7 @@ fn accept_item<'py>(
         Item::Str(text) => PyString::new(py, text).into_any(),
         Item::Symbol(name) => symbol_type(py)?.call1((name,))?,
         Item::Bytes(bytes) => PyBytes::new(py, bytes).into_any(),
-        Item::Error(message) => RemoteError::new_err(message.to_owned())
+        Item::Error(message) => remote(py, &marotte::RemoteError::from_wire(message))
             .into_value(py)
             .into_bound(py)
             .into_any(),

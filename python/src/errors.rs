@@ -1,18 +1,12 @@
 //! Every Rust error ↔ exception mapping.
 
 use marotte::Error;
-use pyo3::exceptions::{PyConnectionError, PyException, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyConnectionError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
-use pyo3::{create_exception, intern};
+use pyo3::{create_exception, import_exception, intern};
 
-create_exception!(
-    marotte,
-    RemoteError,
-    PyException,
-    "The far object's method failed. The text is what the far side said, by convention \
-     ``Type: message``."
-);
+import_exception!(marotte._errors, RemoteError);
 create_exception!(
     marotte,
     DisconnectedError,
@@ -23,12 +17,26 @@ create_exception!(
 /// One of core's errors as an exception.
 pub(crate) fn to_exception(error: Error) -> PyErr {
     match error {
-        Error::Remote(remote) => RemoteError::new_err(remote.message.to_string()),
+        Error::Remote(error) => Python::attach(|py| remote(py, &error)),
         Error::Disconnected(reason) => DisconnectedError::new_err(reason.to_string()),
         Error::NotPassable { .. } => PyTypeError::new_err(error.to_string()),
         Error::Cancelled => Python::attach(|py| cancelled(py, &error)),
         Error::Unexpected(text) => PyValueError::new_err(text),
         error => PyRuntimeError::new_err(error.to_string()),
+    }
+}
+
+/// A failure that has arrived.
+pub(crate) fn remote(py: Python<'_>, error: &marotte::RemoteError) -> PyErr {
+    let exception = RemoteError::new_err(error.message.to_string());
+    let tell = || -> PyResult<()> {
+        let value = exception.value(py);
+        value.setattr(intern!(py, "type"), error.kind())?;
+        value.setattr(intern!(py, "traceback"), error.traceback.as_deref())
+    };
+    match tell() {
+        Ok(()) => exception,
+        Err(error) => error,
     }
 }
 
@@ -42,9 +50,42 @@ fn cancelled(py: Python<'_>, error: &Error) -> PyErr {
     }
 }
 
-/// What a peer is told of an exception: its type's name and its text. No traceback leaves this
-/// process.
-pub(crate) fn describe(py: Python<'_>, error: &PyErr) -> String {
+/// What a peer is told of an exception: its type's name and its text, and its traceback only if it
+/// is told those.
+pub(crate) fn describe(py: Python<'_>, error: &PyErr, with_traceback: bool) -> String {
+    let message = message(py, error);
+    if !with_traceback {
+        return message;
+    }
+    let traceback = traceback(py, error).unwrap_or_default();
+    let mut told = marotte::RemoteError::from_wire(&message);
+    told.traceback = traceback.map(Into::into);
+    told.to_wire(true).into_owned()
+}
+
+/// Where it happened, here or at a peer that told us.
+fn traceback(py: Python<'_>, error: &PyErr) -> PyResult<Option<String>> {
+    let value = error.value(py);
+    if error.is_instance_of::<RemoteError>(py) {
+        let theirs = value.getattr(intern!(py, "traceback"))?;
+        if !theirs.is_none() {
+            return theirs.extract();
+        }
+    }
+    if error.traceback(py).is_none() {
+        return Ok(None);
+    }
+    let lines = py.import(intern!(py, "traceback"))?.call_method1(
+        intern!(py, "format_exception"),
+        (value.get_type(), value, error.traceback(py)),
+    )?;
+    PyString::new(py, "")
+        .call_method1(intern!(py, "join"), (lines,))?
+        .extract()
+        .map(Some)
+}
+
+fn message(py: Python<'_>, error: &PyErr) -> String {
     let value = error.value(py);
     let text = value
         .str()

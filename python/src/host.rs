@@ -53,6 +53,8 @@ pub(crate) enum Callback {
         kwargs: Option<Py<PyDict>>,
         result: Option<Py<Promise>>,
     },
+    /// The promise was cancelled: call this one's `cancel()`, a task's or a Deferred's.
+    Cancel(Py<PyAny>),
     /// Somebody awaits: an asyncio future, or what stands in for one elsewhere.
     Future(Py<PyAny>),
 }
@@ -315,7 +317,9 @@ impl Host for PyHost {
 
     fn accept_failure(py: Python<'_>, vat: &Arc<PyVat>, reason: View<'_, Ref<Self>>) -> Failure {
         let error = match reason.reader().next() {
-            Ok(Item::Error(message)) => RemoteError::new_err(message.to_owned()),
+            Ok(Item::Error(message)) => {
+                errors::remote(py, &marotte::RemoteError::from_wire(message))
+            }
             _ => match convert::accept(py, vat, &mut reason.reader()) {
                 Ok(value) => RemoteError::new_err(value.unbind()),
                 Err(error) => error,
@@ -337,11 +341,12 @@ impl Host for PyHost {
 
     fn emit_failure<T>(
         py: Python<'_>,
+        vat: &Arc<PyVat>,
         failure: &Failure,
         f: impl FnOnce(View<'_, Ref<Self>>) -> T,
     ) -> T {
         with_scratch(|out| {
-            out.error(&errors::describe(py, &failure.0));
+            out.error(&errors::describe(py, &failure.0, vat.shows_tracebacks()));
             f(out.view())
         })
     }

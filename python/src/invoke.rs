@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use marotte::Host;
-use marotte::host::{Message, Outcome, Reply};
+use marotte::host::{Message, Outcome, Ref, Reply};
 use marotte::promise::Cell;
+use marotte::vat::Extension;
 use pyo3::exceptions::{PyAttributeError, PyStopIteration, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -12,8 +13,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use crate::convert;
-use crate::errors::{RemoteError, log_exception};
-use crate::host::{Callback, Failure, PyHost, PyVat, remote_name};
+use crate::errors::{RemoteError, log_exception, to_exception};
+use crate::host::{Callback, Failure, PyHost, PyVat, remote_name, with_scratch};
 use crate::promise::{Promise, RemoteReference};
 use crate::task::EagerTask;
 use crate::values::{Referenceable, coroutine_type, function_type, method_type};
@@ -45,6 +46,9 @@ pub(crate) fn invoke(
                 }
             })?
         }
+        Some(selector) if message.is_near() && Extension::of(Some(selector)).is_some() => {
+            return near_extension(py, vat, object, message);
+        }
         // Code of our own may call what it likes.
         Some(selector) if message.is_near() && !selector.starts_with('_') => {
             object.getattr(selector)?
@@ -59,6 +63,44 @@ pub(crate) fn invoke(
     };
     let args = convert::accept_args(py, vat, message.args.reader())?;
     reply(py, vat, function.call1(args)?)
+}
+
+/// What an object of ours shows of itself to this program: its attributes, and what they hold.
+fn near_extension(
+    py: Python<'_>,
+    vat: &Arc<PyVat>,
+    object: &Bound<'_, PyAny>,
+    message: Message<'_, PyHost>,
+) -> PyResult<Reply<PyHost>> {
+    if Extension::of(message.selector) != Some(Extension::Get) {
+        return Err(PyTypeError::new_err("only a list can be mapped over"));
+    }
+    let path = convert::accept_args(py, vat, message.args.reader())?;
+    let mut here = object.clone();
+    for (at, key) in path.iter().enumerate() {
+        if let Some(reference) = PyHost::target(py, here.as_unbound())
+            && !matches!(reference, Ref::Local(_))
+        {
+            let rest = path.get_slice(at, path.len());
+            return with_scratch(|out| {
+                convert::emit_args(out, &rest).map_err(to_exception)?;
+                let message = Message::new(message.selector, out.view());
+                Ok(Reply::Promise(vat.call(py, &reference, message)))
+            });
+        }
+        here = match key.cast::<PyString>() {
+            Ok(name) if !is_data(&here) => {
+                if name.to_str()?.starts_with('_') {
+                    return Err(PyAttributeError::new_err(format!(
+                        "{name}: names with an underscore in front are an object's own"
+                    )));
+                }
+                here.getattr(name)?
+            }
+            _ => here.get_item(key)?,
+        };
+    }
+    reply(py, vat, here)
 }
 
 fn no_such_method(object: &Bound<'_, PyAny>, selector: &str) -> PyErr {
@@ -129,6 +171,7 @@ fn run_coroutine(
             let runner = vat.home().runner(py)?;
             let resume =
                 runner.call_method1(intern!(py, "resume"), (&coroutine, waiting_for, settle))?;
+            vat.on_cancel(py, &promise, Callback::Cancel(resume.clone().unbind()));
             task.get().become_real(runner, resume)?;
             Ok(Reply::Promise(promise))
         }
@@ -147,9 +190,11 @@ fn wait_for(
     awaitable: &Bound<'_, PyAny>,
 ) -> PyResult<Reply<PyHost>> {
     let (promise, settle) = promise_and_settler(py, vat)?;
-    vat.home()
+    let work = vat
+        .home()
         .runner(py)?
         .call_method1(intern!(py, "wait_for"), (awaitable, settle))?;
+    vat.on_cancel(py, &promise, Callback::Cancel(work.unbind()));
     Ok(Reply::Promise(promise))
 }
 
@@ -199,6 +244,11 @@ pub(crate) fn call(py: Python<'_>, vat: &Arc<PyVat>, callback: Callback, outcome
                 log_exception(py, "cannot settle a future", &error);
             }
         }
+        Callback::Cancel(work) => {
+            if let Err(error) = work.call_method0(py, intern!(py, "cancel")) {
+                log_exception(py, "cannot cancel what a method waits for", &error);
+            }
+        }
         Callback::Eventually {
             function,
             args,
@@ -217,6 +267,13 @@ pub(crate) fn call(py: Python<'_>, vat: &Arc<PyVat>, callback: Callback, outcome
             kwargs,
             result,
         } => {
+            // Cancelled before its turn came.
+            if result
+                .as_ref()
+                .is_some_and(|result| !result.get().cell().is_pending())
+            {
+                return;
+            }
             let returned = method_of(object.bind(py), name.bind(py)).and_then(|method| {
                 method.call(args.bind(py), kwargs.as_ref().map(|kwargs| kwargs.bind(py)))
             });

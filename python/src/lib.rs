@@ -28,7 +28,7 @@ mod _core {
         succeed, unwind_generator,
     };
     #[pymodule_export]
-    use crate::errors::{DisconnectedError, RemoteError};
+    use crate::errors::DisconnectedError;
     #[pymodule_export]
     use crate::local::{LocalVat, Resolver, Send};
     #[pymodule_export]

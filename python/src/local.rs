@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use marotte::Host;
 use marotte::host::{Message, Outcome, Ref, Reply};
 use marotte::promise::{Cell, State};
-use marotte::vat::Vat;
+use marotte::vat::{Vat, is_recording};
 use pyo3::PyTypeInfo;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -17,8 +17,9 @@ use crate::convert;
 use crate::errors::to_exception;
 use crate::host::{Callback, Failure, Home, PyHost, PyVat, with_scratch};
 use crate::invoke;
-use crate::promise::{Promise, RemoteReference};
+use crate::promise::{Promise, RemoteReference, reason_of};
 use crate::tub::TurnRunner;
+use crate::values::Referenceable;
 
 /// The vat of the objects of one event loop or thread, as far as they belong to no tub.
 #[pyclass(frozen, weakref, module = "marotte._core", name = "_LocalVat")]
@@ -135,19 +136,8 @@ impl Resolver {
     /// the second time.
     fn smash(&self, reason: Bound<'_, PyAny>) -> PyResult<()> {
         let py = reason.py();
-        // A Failure holds the exception, and is one itself.
-        let reason = match reason.getattr_opt("value")? {
-            Some(value) if reason.hasattr("getErrorMessage")? => value,
-            _ => reason,
-        };
-        if !reason.is_instance_of::<pyo3::exceptions::PyBaseException>() {
-            return Err(PyTypeError::new_err(format!(
-                "a promise is broken with an exception or a Failure, not with {}",
-                reason.get_type().name()?
-            )));
-        }
+        let failure = Failure(reason_of(reason)?);
         self.once()?;
-        let failure = Failure(PyErr::from_value(reason));
         self.vat
             .resolve(py, self.promise.clone_ref(py), Reply::Failure(failure));
         Ok(())
@@ -252,6 +242,18 @@ impl SendMethod {
     ) -> PyResult<Option<Py<Promise>>> {
         let py = args.py();
         match &self.whom {
+            // A function given to `_map` is being recorded: what others are to do, they must be able to
+            // reach.
+            Whom::Near(vat, object) if is_recording() => {
+                let object = object.bind(py);
+                if !object.is_instance_of::<Referenceable>() && !invoke::is_callable(object) {
+                    return Err(PyTypeError::new_err(
+                        "a function given to _map can send to what peers can reach only: \
+                         Referenceables, functions, references and promises",
+                    ));
+                }
+                self.transmit(vat, &Ref::Local(object.clone().unbind()), args, kwargs)
+            }
             Whom::Near(vat, object) => {
                 let result = (!self.only).then(|| PyHost::new_promise(py, vat, Cell::pending()));
                 let callback = Callback::Near {
@@ -264,27 +266,39 @@ impl SendMethod {
                 vat.later(callback, Outcome::Fulfilled(py.None()));
                 Ok(result)
             }
-            Whom::Ref(vat, target) => {
-                if kwargs.is_some_and(|kwargs| !kwargs.is_empty()) {
-                    return Err(PyTypeError::new_err(format!(
-                        "{}: keyword arguments cannot be passed; pass a dict as the last argument",
-                        self.name.bind(py)
-                    )));
-                }
-                with_scratch(|out| {
-                    convert::emit_args(out, args).map_err(to_exception)?;
-                    let message = Message::new(Some(self.name.bind(py).to_str()?), out.view());
-                    if self.only {
-                        vat.send(py, target, message, None);
-                        return Ok(None);
-                    }
-                    Ok(Some(vat.call(py, target, message)))
-                })
-            }
+            Whom::Ref(vat, target) => self.transmit(vat, target, args, kwargs),
         }
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         self.whom.traverse(&visit)
+    }
+}
+
+impl SendMethod {
+    /// Sends a message that others could send as well.
+    fn transmit(
+        &self,
+        vat: &Arc<PyVat>,
+        target: &Ref<PyHost>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Option<Py<Promise>>> {
+        let py = args.py();
+        if kwargs.is_some_and(|kwargs| !kwargs.is_empty()) {
+            return Err(PyTypeError::new_err(format!(
+                "{}: keyword arguments cannot be passed; pass a dict as the last argument",
+                self.name.bind(py)
+            )));
+        }
+        with_scratch(|out| {
+            convert::emit_args(out, args).map_err(to_exception)?;
+            let message = Message::new(Some(self.name.bind(py).to_str()?), out.view());
+            if self.only {
+                vat.send(py, target, message, None);
+                return Ok(None);
+            }
+            Ok(Some(vat.call(py, target, message)))
+        })
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use marotte::Host;
 use marotte::host::{Message, Outcome, Ref};
 use marotte::promise::{Cell, State};
-use marotte::vat::Import;
+use marotte::vat::{Extension, Import, is_recording};
 use pyo3::PyTypeInfo;
 use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyStopIteration, PyTypeError};
@@ -18,7 +18,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::convert;
 use crate::errors::{log_exception, to_exception};
-use crate::host::{Callback, PyHost, PyVat, with_scratch};
+use crate::host::{Callback, Failure, PyHost, PyVat, with_scratch};
 
 /// A value that is not here yet. Call its methods as if it were: the calls travel ahead to where
 /// the value will be, and each answers with another promise. Await it for the value itself.
@@ -161,6 +161,11 @@ impl Promise {
         let this = slf.get();
         let done = || !this.cell().is_pending();
         if !done() {
+            if is_recording() {
+                return Err(PyRuntimeError::new_err(
+                    "a function given to _map cannot wait: it only says what is to be sent",
+                ));
+            }
             let runner = this.vat.home().runner(py)?;
             crate::tub::wait(py, &this.vat, runner, timeout, &done)?;
         }
@@ -169,6 +174,53 @@ impl Promise {
             Some(Outcome::Broken(failure)) => Err(failure.0),
             None => Err(PyRuntimeError::new_err("the promise is still pending")),
         }
+    }
+
+    /// The promise for a part of the value: what is at the end of a path of keys, indices and, in an
+    /// object of this program, attributes. In the same round trip.
+    #[pyo3(signature = (*path))]
+    fn _get(slf: &Bound<'_, Self>, path: &Bound<'_, PyTuple>) -> PyResult<Py<Self>> {
+        let target = Ref::Promise(slf.clone().unbind());
+        send(
+            slf.py(),
+            &slf.get().vat,
+            &target,
+            Some(Extension::Get.selector()),
+            path,
+        )
+    }
+
+    /// Calls ``function(item)`` once, with a promise that stands for the items of the list that this
+    /// promise is for, and has what it sends done for each of them over there. The promise for the
+    /// list of what it returned for each.
+    fn _map(slf: &Bound<'_, Self>, function: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
+        let py = slf.py();
+        let (recording, item) = slf.get().vat.record(py);
+        let result = function.call1((item,));
+        with_scratch(|out| {
+            let emitted =
+                result.and_then(|result| convert::emit_result(out, &result).map_err(to_exception));
+            if let Err(error) = emitted {
+                recording.abandon(py);
+                return Err(error);
+            }
+            recording
+                .finish(py, &Ref::Promise(slf.clone().unbind()), out.view())
+                .map_err(to_exception)
+        })
+    }
+
+    /// Breaks the promise, if it is pending, with ``reason`` or a ``CancelledError``, and tells whoever
+    /// works on it, far away too.
+    #[pyo3(signature = (reason=None))]
+    fn _cancel(slf: &Bound<'_, Self>, reason: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let py = slf.py();
+        let failure = match reason {
+            Some(reason) => Failure(reason_of(reason)?),
+            None => PyHost::failure(py, marotte::Error::Cancelled),
+        };
+        slf.get().vat.cancel(py, slf.as_unbound(), failure);
+        Ok(())
     }
 
     fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
@@ -349,7 +401,9 @@ impl Promise {
     }
 
     fn __getitem__(&self, _key: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
-        Err(not_its_value("[]"))
+        Err(not_its_value(
+            "[] (`p._get(key)` is a promise for that part of it)",
+        ))
     }
 
     fn __setitem__(&self, _key: &Bound<'_, PyAny>, _value: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -396,7 +450,7 @@ impl Promise {
         }
         for callback in cell.callbacks() {
             match callback {
-                Callback::Future(future) => visit.call(future)?,
+                Callback::Future(waiter) | Callback::Cancel(waiter) => visit.call(waiter)?,
                 Callback::Eventually { .. } | Callback::Near { .. } => {}
                 Callback::Then {
                     on_value,
@@ -416,6 +470,22 @@ impl Promise {
         let old = std::mem::replace(&mut *self.cell(), Cell::pending());
         drop(old);
     }
+}
+
+/// The exception that a promise is to break with: one as it is, or a Failure's.
+pub(crate) fn reason_of(reason: Bound<'_, PyAny>) -> PyResult<PyErr> {
+    // A Failure holds the exception, and is one itself.
+    let reason = match reason.getattr_opt("value")? {
+        Some(value) if reason.hasattr("getErrorMessage")? => value,
+        _ => reason,
+    };
+    if !reason.is_instance_of::<pyo3::exceptions::PyBaseException>() {
+        return Err(PyTypeError::new_err(format!(
+            "a promise is broken with an exception or a Failure, not with {}",
+            reason.get_type().name()?
+        )));
+    }
+    Ok(PyErr::from_value(reason))
 }
 
 /// The error of using a promise as if it were its value.
@@ -541,7 +611,7 @@ impl RemoteReference {
         let target = Ref::Far(Arc::clone(&self.import));
         let promise = send(py, &self.vat, &target, Some(method.to_str()?), args)?;
         py.import(intern!(py, "marotte._eventual"))?
-            .call_method1(intern!(py, "when"), (promise,))
+            .call_method1(intern!(py, "call_deferred"), (promise,))
     }
 
     /// The same without an answer: nothing is sent back, and None is returned.

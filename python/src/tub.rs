@@ -106,14 +106,15 @@ pub(crate) struct Tub {
 impl Tub {
     /// ``profile`` names the dialect of the wire; ``limits`` overrides receive limits by name;
     /// ``runner`` is ``"asyncio"``, ``"twisted"`` or ``"blocking"`` where the choice must not be
-    /// left to circumstances.
+    /// left to circumstances; ``tracebacks`` lets peers see where in this program a method failed.
     #[new]
-    #[pyo3(signature = (*, profile="marotte", limits=None, runner=None))]
+    #[pyo3(signature = (*, profile="marotte", limits=None, runner=None, tracebacks=false))]
     fn new(
         py: Python<'_>,
         profile: &str,
         limits: Option<&Bound<'_, PyDict>>,
         runner: Option<&str>,
+        tracebacks: bool,
     ) -> PyResult<Self> {
         let Some(profile) = Profile::named(profile) else {
             let known: Vec<_> = Profile::ALL.iter().map(|profile| profile.name).collect();
@@ -123,6 +124,7 @@ impl Tub {
             )));
         };
         let vat: Arc<PyVat> = Vat::new(Home::new());
+        vat.show_tracebacks(tracebacks);
         if let Some(name) = runner {
             let runner = py
                 .import("marotte._runner")?

@@ -9,13 +9,17 @@
  * try {
  *   await status.getBuilder("no such builder");
  * } catch (error) {
- *   if (error instanceof RemoteError) console.log(error.message); // "KeyError: no such builder"
+ *   if (error instanceof RemoteError) console.log(error.type, error.message); // "KeyError", "KeyError: no such builder"
  * }
  * ```
  */
 export class RemoteError extends Error {
   /** What the far side gave as its reason, where that was not an error but another value. */
   declare readonly reason?: unknown;
+  /** The type of the far side's error, as its language calls it, such as `"KeyError"`, if the message begins with one. */
+  declare readonly type?: string;
+  /** Where it happened, as the far side's language tells it, if the far side lets its peers see that (`tracebacks`). */
+  declare readonly traceback?: string;
 
   constructor(message: string, reason?: unknown) {
     super(message);

@@ -223,5 +223,11 @@ export function getFailure(): Error {
   }
   const message = getString() ?? "";
   if (tag === DISCONNECTED) return new DisconnectedError(message);
-  return tag === MISUSE ? new TypeError(message) : new RemoteError(message);
+  if (tag === MISUSE) return new TypeError(message);
+  const error = new RemoteError(message);
+  const type = getString();
+  const traceback = getString();
+  if (type) Object.defineProperty(error, "type", { value: type });
+  if (traceback) Object.defineProperty(error, "traceback", { value: traceback });
+  return error;
 }

@@ -50,6 +50,8 @@ export interface TubOptions {
   profile?: string;
   /** What peers may make this side hold. */
   limits?: Limits;
+  /** Lets peers see where in this program a method failed: {@link RemoteError.traceback}. Default: `false`. */
+  tracebacks?: boolean;
 }
 
 /** Counters of all of a tub's connections: see {@link Tub.stats}. */
@@ -123,6 +125,8 @@ export class Tub implements Origin {
   readonly maxDepth: number;
   /** @internal */
   readonly maxBytes: number;
+  /** @internal */
+  readonly showsTracebacks: boolean;
   private readonly handshakeMs: number;
   private readonly designator = randomName();
   /** The connections that this tub made, by peer. */
@@ -135,7 +139,8 @@ export class Tub implements Origin {
   private willRun = false;
 
   constructor(options: TubOptions = {}) {
-    const { profile = "marotte", limits = {} } = options;
+    const { profile = "marotte", limits = {}, tracebacks = false } = options;
+    this.showsTracebacks = tracebacks;
     this.maxBytes = limits.maxMessageBytes ?? 64 << 20;
     // A message and its arguments are containers, too.
     this.maxDepth = Math.min(limits.maxDepth ?? 64, 1000) - 4;
@@ -150,7 +155,7 @@ export class Tub implements Origin {
       tape.putNumber(typeof value === "number" && value >= 0 ? value : 0);
     }
     tape.putTag(tape.END_DICT);
-    this.number = wasm.tub_new(start, tape.end(start)) >>> 0;
+    this.number = wasm.tub_new(start, tape.end(start), tracebacks as unknown as number) >>> 0;
     if (this.number === NOTHING) {
       throw new TypeError(`no such profile, or no such limit: ${JSON.stringify(options)} (profiles: ${profiles()})`);
     }

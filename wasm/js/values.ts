@@ -20,6 +20,8 @@ export interface Origin {
   readonly maxBytes: number;
   /** True once its user has closed it: what breaks by that is no surprise. */
   readonly isClosed: boolean;
+  /** True if peers are told where a failure happened. */
+  readonly showsTracebacks: boolean;
   /** A promise that settles as a native one does; returns its handle. */
   adopt(promise: PromiseLike<unknown>, abort?: (reason: unknown) => void): number;
 }
@@ -167,6 +169,12 @@ function messageOf(error: Error): string {
   return isSaid ? error.message : `${error.name}: ${error.message}`;
 }
 
+/** Where an error happened, here or at a peer that told us. */
+function tracebackOf(error: unknown): string {
+  if (error instanceof RemoteError && error.traceback) return error.traceback;
+  return error instanceof Error && typeof error.stack === "string" ? error.stack : "";
+}
+
 /** Writes a failure. Returns where the tape begins. */
 export function putFailure(error: unknown, from: Origin): number {
   if (error instanceof RemoteError && error.reason !== undefined) error = error.reason;
@@ -182,5 +190,9 @@ export function putFailure(error: unknown, from: Origin): number {
       text = `Error: something was thrown that is not an error: ${kind(error)}`;
     }
   }
-  return writing(() => tape.putText(error instanceof DisconnectedError ? tape.DISCONNECTED : tape.REMOTE, text));
+  return writing(() => {
+    if (error instanceof DisconnectedError) return tape.putText(tape.DISCONNECTED, text);
+    tape.putText(tape.REMOTE, text);
+    tape.putText(tape.STR, from.showsTracebacks ? tracebackOf(error) : "");
+  });
 }

@@ -135,7 +135,7 @@ fn limits(tape: &mut Tape<'_>) -> Result<Limits, BadTape> {
 
 /// A new tub. Tape: the profile's name, our designator, limits by name.
 #[wasm_bindgen]
-pub fn tub_new(start: u32, len: u32) -> u32 {
+pub fn tub_new(start: u32, len: u32, tracebacks: bool) -> u32 {
     let parsed = with_input(start, len, |mut tape| {
         let profile = Profile::named(tape.str()?).ok_or(BadTape)?;
         let location = Location {
@@ -146,11 +146,15 @@ pub fn tub_new(start: u32, len: u32) -> u32 {
         Ok::<_, BadTape>((profile, location, limits(&mut tape)?))
     });
     match parsed {
-        Ok((profile, location, limits)) => state::add_tub(|number| Tub {
-            vat: Vat::new(number),
-            profile,
-            limits,
-            location,
+        Ok((profile, location, limits)) => state::add_tub(|number| {
+            let vat = Vat::new(number);
+            vat.show_tracebacks(tracebacks);
+            Tub {
+                vat,
+                profile,
+                limits,
+                location,
+            }
         }),
         Err(BadTape) => NOTHING,
     }

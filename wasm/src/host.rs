@@ -7,7 +7,7 @@ use marotte::host::{Message, Outcome, Ref, Reply};
 use marotte::passable::{Builder, Item, Passable, ReadError, View};
 use marotte::promise::Cell;
 use marotte::vat::Vat;
-use marotte::{Error, Host};
+use marotte::{Error, Host, RemoteError};
 
 use crate::{imports, state, tape};
 
@@ -95,7 +95,7 @@ fn lone_reference<'a>(view: View<'a, Ref<JsHost>>) -> Option<&'a Ref<JsHost>> {
 #[derive(Debug)]
 pub(crate) enum JsFailure {
     /// Somebody's code failed; by its message.
-    Remote(Arc<str>),
+    Remote(RemoteError),
     /// The connection is gone.
     Disconnected(Arc<str>),
     /// The caller's own mistake.
@@ -106,7 +106,8 @@ pub(crate) enum JsFailure {
 
 impl JsFailure {
     fn unreadable(error: &ReadError) -> Self {
-        Self::Remote(format!("TypeError: a value that is not understood here: {error}").into())
+        let text = format!("TypeError: a value that is not understood here: {error}");
+        Self::Remote(RemoteError::from_wire(&text))
     }
 }
 
@@ -153,7 +154,7 @@ impl Host for JsHost {
 
     fn dup_failure((): (), failure: &JsFailure) -> JsFailure {
         match failure {
-            JsFailure::Remote(text) => JsFailure::Remote(Arc::clone(text)),
+            JsFailure::Remote(error) => JsFailure::Remote(error.clone()),
             JsFailure::Disconnected(text) => JsFailure::Disconnected(Arc::clone(text)),
             JsFailure::Misuse(text) => JsFailure::Misuse(Arc::clone(text)),
             JsFailure::Reason(value) => JsFailure::Reason(Arc::clone(value)),
@@ -222,7 +223,9 @@ impl Host for JsHost {
     fn accept_failure((): (), _vat: &Arc<Vat<Self>>, reason: View<'_, Ref<Self>>) -> JsFailure {
         let mut reader = reason.reader();
         match reader.next() {
-            Ok(Item::Error(message)) if reader.is_empty() => JsFailure::Remote(message.into()),
+            Ok(Item::Error(message)) if reader.is_empty() => {
+                JsFailure::Remote(RemoteError::from_wire(message))
+            }
             Ok(_) => JsFailure::Reason(Arc::new(keep(reason))),
             Err(error) => JsFailure::unreadable(&error),
         }
@@ -243,21 +246,24 @@ impl Host for JsHost {
         })
     }
 
-    fn emit_failure<T>((): (), failure: &JsFailure, f: impl FnOnce(View<'_, Ref<Self>>) -> T) -> T {
-        let message = match failure {
-            JsFailure::Reason(value) => return f(value.view()),
-            JsFailure::Remote(text) | JsFailure::Disconnected(text) | JsFailure::Misuse(text) => {
-                text
-            }
-        };
+    fn emit_failure<T>(
+        (): (),
+        vat: &Arc<Vat<Self>>,
+        failure: &JsFailure,
+        f: impl FnOnce(View<'_, Ref<Self>>) -> T,
+    ) -> T {
         let mut builder = Builder::default();
-        builder.error(message);
+        match failure {
+            JsFailure::Reason(value) => return f(value.view()),
+            JsFailure::Remote(error) => builder.error(&error.to_wire(vat.shows_tracebacks())),
+            JsFailure::Disconnected(text) | JsFailure::Misuse(text) => builder.error(text),
+        }
         f(builder.view())
     }
 
     fn failure((): (), error: Error) -> JsFailure {
         match error {
-            Error::Remote(error) => JsFailure::Remote(error.message),
+            Error::Remote(error) => JsFailure::Remote(error),
             Error::Disconnected(text) => JsFailure::Disconnected(text),
             error => JsFailure::Misuse(error.to_string().into()),
         }

@@ -12,7 +12,7 @@ use marotte::host::{Outcome, Ref, Reply};
 use marotte::passable::Builder;
 use marotte::promise::Cell;
 use marotte::vat::{Connection, Driver, Import, Recording, Vat};
-use marotte::{Host, Limits, Location};
+use marotte::{Host, Limits, Location, RemoteError};
 
 use crate::host::{Callback, JsHost, JsObject, JsPromise, JsValue, Slot};
 use crate::imports;
@@ -372,9 +372,8 @@ pub(crate) fn push_event(vat: &Arc<Vat<JsHost>>, handle: u32, outcome: Outcome<J
             if let Err(error) = tape::write(vat, value.view(), out) {
                 out.truncate(start + 4);
                 out.tag(1);
-                let failure = crate::host::JsFailure::Remote(
-                    format!("TypeError: the result is not understood here: {error}").into(),
-                );
+                let text = format!("TypeError: the result is not understood here: {error}");
+                let failure = crate::host::JsFailure::Remote(RemoteError::from_wire(&text));
                 tape::write_failure(vat, &failure, out);
                 events.outcomes.push(Outcome::Broken(failure));
             }

@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use marotte::RemoteError;
 use marotte::host::Ref;
 use marotte::passable::{Builder, Item, ReadError, View};
 use marotte::vat::Vat;
@@ -176,7 +177,12 @@ impl<'a> Tape<'a> {
     pub(crate) fn failure(&mut self) -> Result<JsFailure, BadTape> {
         let [tag] = self.array()?;
         Ok(match tag {
-            tag::REMOTE => JsFailure::Remote(self.text()?.into()),
+            tag::REMOTE => {
+                let mut error = RemoteError::from_wire(self.text()?);
+                let traceback = self.str()?;
+                error.traceback = (!traceback.is_empty()).then(|| traceback.into());
+                JsFailure::Remote(error)
+            }
             tag::DISCONNECTED => JsFailure::Disconnected(self.text()?.into()),
             tag::MISUSE => JsFailure::Misuse(self.text()?.into()),
             tag::REASON => {
@@ -397,7 +403,11 @@ pub(crate) fn write_failure(vat: &Arc<Vat<JsHost>>, failure: &JsFailure, out: &m
         out.str(text);
     };
     match failure {
-        JsFailure::Remote(message) => text(tag::REMOTE, message),
+        JsFailure::Remote(error) => {
+            text(tag::REMOTE, &error.message);
+            out.str(error.kind().unwrap_or_default());
+            out.str(error.traceback.as_deref().unwrap_or_default());
+        }
         JsFailure::Disconnected(message) => text(tag::DISCONNECTED, message),
         JsFailure::Misuse(message) => text(tag::MISUSE, message),
         JsFailure::Reason(value) => {
@@ -406,6 +416,8 @@ pub(crate) fn write_failure(vat: &Arc<Vat<JsHost>>, failure: &JsFailure, out: &m
                 out.pop();
                 out.tag(tag::REMOTE);
                 out.str("the far side broke the promise with a reason that is not understood here");
+                out.str("");
+                out.str("");
             }
         }
     }

@@ -1,11 +1,13 @@
 //! `impl Host` for Rust.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::args::Args;
 use super::object::{Answer, Referenceable};
-use super::runtime::{Home, InTurn};
+use super::runtime::Home;
+use super::work;
+use crate::deferred::native::report_promise;
 use crate::error::{Error, RemoteError};
 use crate::host::{Host, Message, Outcome, Ref, Reply};
 use crate::passable::{Builder, Item, Passable, View};
@@ -53,7 +55,26 @@ impl Passed {
 
 /// A shared handle on a promise's cell.
 #[derive(Debug, Clone)]
-pub struct PromiseCell(pub(super) Arc<Mutex<Cell<Native>>>);
+pub struct PromiseCell(Arc<Slot>);
+
+#[derive(Debug)]
+struct Slot(Mutex<Cell<Native>>);
+
+impl PromiseCell {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Cell<Native>> {
+        lock(&self.0.0)
+    }
+}
+
+impl Drop for Slot {
+    /// A failure that nobody has looked at is reported here, once.
+    fn drop(&mut self) {
+        let cell = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = cell.unhandled() {
+            report_promise(error);
+        }
+    }
+}
 
 impl Host for Native {
     type Cx<'a> = ();
@@ -89,11 +110,11 @@ impl Host for Native {
     }
 
     fn new_promise((): (), _: &Arc<Vat<Self>>, cell: Cell<Self>) -> PromiseCell {
-        PromiseCell(Arc::new(Mutex::new(cell)))
+        PromiseCell(Arc::new(Slot(Mutex::new(cell))))
     }
 
     fn with_cell<R>((): (), promise: &PromiseCell, f: impl FnOnce(&mut Cell<Self>) -> R) -> R {
-        f(&mut lock(&promise.0))
+        f(&mut promise.lock())
     }
 
     fn invoke(
@@ -117,17 +138,7 @@ impl Host for Native {
             Ok(Poll::Pending) => {}
             Err(error) => return Reply::Failure(error),
         }
-        let promise = Self::new_promise((), vat, Cell::pending());
-        let unfinished = Unfinished::new(vat, &promise);
-        let future = InTurn {
-            vat: Arc::clone(vat),
-            future,
-        };
-        vat.home().runtime().spawn(Box::pin(async move {
-            let result = future.await;
-            unfinished.finish(reply(result));
-        }));
-        Reply::Promise(promise)
+        Reply::Promise(work::begin(vat, future))
     }
 
     fn call((): (), _vat: &Arc<Vat<Self>>, callback: Callback, outcome: Outcome<Self>) {
@@ -165,9 +176,7 @@ impl Host for Native {
     fn accept_failure((): (), _vat: &Arc<Vat<Self>>, reason: View<'_, Ref<Self>>) -> Error {
         match reason.reader().next() {
             Ok(Item::Error(message) | Item::Str(message) | Item::Symbol(message)) => {
-                Error::Remote(RemoteError {
-                    message: message.into(),
-                })
+                Error::Remote(RemoteError::from_wire(message))
             }
             _ => Error::remote("the far side broke the promise with a value that is no error"),
         }
@@ -181,9 +190,17 @@ impl Host for Native {
         Ok(f(value.view()))
     }
 
-    fn emit_failure<T>((): (), failure: &Error, f: impl FnOnce(View<'_, Ref<Self>>) -> T) -> T {
+    fn emit_failure<T>(
+        (): (),
+        vat: &Arc<NativeVat>,
+        failure: &Error,
+        f: impl FnOnce(View<'_, Ref<Self>>) -> T,
+    ) -> T {
         let mut builder = Builder::default();
-        builder.error(&failure.to_string());
+        match failure {
+            Error::Remote(remote) => builder.error(&remote.to_wire(vat.shows_tracebacks())),
+            failure => builder.error(&failure.to_string()),
+        }
         f(builder.view())
     }
 
@@ -225,38 +242,7 @@ fn caught<T>(run: impl FnOnce() -> T) -> Result<T, Error> {
         .map_err(|_| Error::remote("RuntimeError: the method panicked"))
 }
 
-/// The promise of a handler that has not ended. If its task is dropped, the promise breaks:
-/// whoever waits for it must not wait for ever.
-pub(super) struct Unfinished {
-    vat: Arc<NativeVat>,
-    promise: Option<PromiseCell>,
-}
-
-impl Unfinished {
-    pub(super) fn new(vat: &Arc<NativeVat>, promise: &PromiseCell) -> Self {
-        Self {
-            vat: Arc::clone(vat),
-            promise: Some(promise.clone()),
-        }
-    }
-
-    pub(super) fn finish(mut self, reply: Reply<Native>) {
-        if let Some(promise) = self.promise.take() {
-            self.vat.resolve((), promise, reply);
-        }
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Some(promise) = self.promise.take() {
-            let error = Error::remote("RuntimeError: the method was dropped before it ended");
-            self.vat.resolve((), promise, Reply::Failure(error));
-        }
-    }
-}
-
-fn reply(result: Result<Passable<Ref<Native>>, Error>) -> Reply<Native> {
+pub(super) fn reply(result: Result<Passable<Ref<Native>>, Error>) -> Reply<Native> {
     match result {
         Ok(value) => Reply::Value(Passed::new(value)),
         Err(error) => Reply::Failure(error),

@@ -74,7 +74,7 @@ where
     Answer::Later(Box::pin(async move { encode(future.await) }))
 }
 
-fn encode<T: Serialize, E: std::fmt::Display>(
+pub(super) fn encode<T: Serialize, E: std::fmt::Display>(
     result: Result<T, E>,
 ) -> Result<Passable<Ref<Native>>, Error> {
     match result {

@@ -10,14 +10,15 @@ use serde::Serialize;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use serde::ser::Serializer;
 
-use super::host::{Callback, NativeVat, PromiseCell, Unfinished};
+use super::host::{Callback, NativeVat, PromiseCell};
 use super::reference::Reference;
 use super::runtime::{BoxFuture, Home, Runtime};
 use super::value::Value;
+use super::work::Unfinished;
 use super::{Native, de, ser};
 use crate::error::Error;
 use crate::host::{Host, Message, Outcome, Ref, Reply};
-use crate::promise::Cell;
+use crate::promise::{Cell, State};
 use crate::sync::lock;
 use crate::vat::{Extension, Vat};
 
@@ -34,9 +35,7 @@ pub struct Promise {
 
 impl std::fmt::Debug for Promise {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Promise")
-            .field(&*lock(&self.cell.0))
-            .finish()
+        f.debug_tuple("Promise").field(&*self.cell.lock()).finish()
     }
 }
 
@@ -55,6 +54,20 @@ impl Promise {
 
     pub(super) fn into_parts(self) -> (Arc<NativeVat>, PromiseCell) {
         (self.vat, self.cell)
+    }
+
+    pub(super) fn vat(&self) -> &Arc<NativeVat> {
+        &self.vat
+    }
+
+    /// Runs `f` with the outcome, in a turn of its own.
+    pub(super) fn react(&self, f: impl FnOnce(Outcome<Native>) + Send + 'static) {
+        self.vat.when((), &self.cell, Callback::Run(Box::new(f)));
+    }
+
+    /// What the reference is now: eventual, remote, near, far or broken.
+    pub fn state(&self) -> State {
+        State::of::<Native>((), &Ref::Promise(self.cell.clone()))
     }
 
     pub(super) fn into_cell(self) -> PromiseCell {
@@ -118,13 +131,7 @@ impl Promise {
         T: DeserializeOwned,
         R: Serialize,
     {
-        self.chain(move |vat, outcome| match outcome {
-            Outcome::Fulfilled(value) => {
-                let value = de::read(&mut value.view().reader(), vat)?;
-                ser::value(&f(value))
-            }
-            Outcome::Broken(error) => Err(error),
-        })
+        self.chain(move |vat, outcome| ser::value(&f(read(vat, outcome)?)))
     }
 
     /// Runs `f` with the failure, in a turn of its own; the result is the promise for what `f`
@@ -160,14 +167,13 @@ impl Promise {
         let vat = Arc::clone(&self.vat);
         // If the callback is never run, or panics, the next promise breaks.
         let unfinished = Unfinished::new(&vat, &next.cell);
-        let callback = Callback::Run(Box::new(move |outcome| {
+        self.react(move |outcome| {
             let reply = match f(&vat, outcome) {
                 Ok(value) => Reply::Value(super::Passed::new(value)),
                 Err(error) => Reply::Failure(error),
             };
             unfinished.finish(reply);
-        }));
-        self.vat.when((), &self.cell, callback);
+        });
         next
     }
 
@@ -220,10 +226,16 @@ impl Promise {
     pub fn map<R: Serialize>(&self, f: impl FnOnce(Self) -> R) -> Self {
         let (recording, item) = self.vat.record(());
         let item = Self::from_parts(Arc::clone(&self.vat), item);
-        let sent = ser::value(&f(item)).and_then(|result| {
-            let target = Ref::Promise(self.cell.clone());
-            recording.finish((), &target, result.view())
-        });
+        let sent = match ser::value(&f(item)) {
+            Ok(result) => {
+                let target = Ref::Promise(self.cell.clone());
+                recording.finish((), &target, result.view())
+            }
+            Err(error) => {
+                recording.abandon(());
+                Err(error)
+            }
+        };
         match sent {
             Ok(cell) => Self::from_parts(Arc::clone(&self.vat), cell),
             Err(error) => Self::broken(Arc::clone(&self.vat), error),
@@ -246,7 +258,18 @@ impl Promise {
 
     /// True until the promise settles.
     pub fn is_pending(&self) -> bool {
-        lock(&self.cell.0).is_pending()
+        self.cell.lock().is_pending()
+    }
+}
+
+/// An outcome, read as a `T`.
+pub(super) fn read<T: DeserializeOwned>(
+    vat: &Arc<NativeVat>,
+    outcome: Outcome<Native>,
+) -> Result<T, Error> {
+    match outcome {
+        Outcome::Fulfilled(value) => de::read(&mut value.view().reader(), vat),
+        Outcome::Broken(error) => Err(error),
     }
 }
 
@@ -275,15 +298,12 @@ impl<T: DeserializeOwned> Future for When<T> {
             lock(waker).clone_from(cx.waker());
         }
         let outcome = {
-            let mut cell = lock(&this.promise.cell.0);
+            let mut cell = this.promise.cell.lock();
             cell.mark_handled();
             cell.outcome().map(|outcome| outcome.dup(()))
         };
         match (outcome, &this.waker) {
-            (Some(Outcome::Fulfilled(value)), _) => {
-                return Poll::Ready(de::read(&mut value.view().reader(), &this.promise.vat));
-            }
-            (Some(Outcome::Broken(error)), _) => return Poll::Ready(Err(error)),
+            (Some(outcome), _) => return Poll::Ready(read(&this.promise.vat, outcome)),
             (None, Some(_)) => {}
             (None, None) => {
                 let waker = Arc::new(Mutex::new(cx.waker().clone()));

@@ -2,17 +2,19 @@
 
 use std::sync::{Arc, Weak};
 
-use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _, Visitor};
 use serde::ser::{Error as _, Serialize, Serializer};
 
-use super::host::NativeVat;
+use super::host::{Callback, NativeVat};
 use super::object::Referenceable;
 use super::promise::Promise;
 use super::stash::{self, REFERENCE, Stashed};
 use super::{Native, ser};
+use crate::deferred::Deferred;
 use crate::error::Error;
-use crate::host::{Host, Message, Ref};
-use crate::promise::Cell;
+use crate::host::{Host, Message, Outcome, Ref};
+use crate::promise::{Cell, State};
+use crate::vat::Connection;
 
 /// A reference to an object: one of ours, or a peer's. Passing it on passes the permission to call
 /// it. It is a serde value, but only Marotte's own format can carry it.
@@ -96,6 +98,45 @@ impl Reference {
         Ok(())
     }
 
+    /// Calls a method; a [`Deferred`] for its result, read as a `T`, whose `cancel` cancels the call. For
+    /// programs that work with Deferreds, as in Foolscap.
+    ///
+    /// ```no_run
+    /// # fn example(builder: marotte::Reference) {
+    /// let results = builder.call_remote::<String, _>("getResults", &());
+    /// results.add_callback(|text| println!("{text}"));
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn call_remote<T, A>(&self, method: &str, args: &A) -> Deferred<T, Error>
+    where
+        T: DeserializeOwned + Send + 'static,
+        A: Serialize + ?Sized,
+    {
+        self.send(method, args).into_deferred()
+    }
+
+    /// What the reference is now: eventual, remote, near, far or broken.
+    pub fn state(&self) -> State {
+        State::of::<Native>((), &self.inner)
+    }
+
+    /// Calls `f` once, in a turn of its own, when the connection that the reference came over has ended,
+    /// with the reason, which names the peer. It is never called for an object of this vat.
+    pub fn notify_on_disconnect(&self, f: impl FnOnce(Error) + Send + 'static) -> Watcher {
+        let Ref::Far(import) = &self.inner else {
+            return Watcher(None);
+        };
+        let connection = Arc::clone(import.connection());
+        let callback = Callback::Run(Box::new(move |outcome| {
+            if let Outcome::Broken(reason) = outcome {
+                f(reason);
+            }
+        }));
+        let number = connection.watch((), callback);
+        Watcher(Some((connection, number)))
+    }
+
     fn vat(&self) -> Result<Arc<NativeVat>, Error> {
         if let Ref::Far(import) = &self.inner
             && let Some(vat) = import.connection().vat()
@@ -108,6 +149,18 @@ impl Reference {
                     .to_owned(),
             )
         })
+    }
+}
+
+/// What [`Reference::notify_on_disconnect`] gives, to take it back. Dropping this leaves it in force.
+#[derive(Debug)]
+pub struct Watcher(Option<(Arc<Connection<Native>>, u64)>);
+
+impl Watcher {
+    /// Takes it back. False if the function has been called, or will be in a turn that waits already.
+    pub fn forget(self) -> bool {
+        self.0
+            .is_some_and(|(connection, number)| connection.unwatch(number).is_some())
     }
 }
 
@@ -157,7 +210,7 @@ impl From<Reference> for Promise {
                 Ref::Promise(cell) => Self::from_parts(vat, cell),
                 inner => {
                     let value = Native::value_of((), inner);
-                    let outcome = crate::host::Outcome::Fulfilled(value);
+                    let outcome = Outcome::Fulfilled(value);
                     let cell = Native::new_promise((), &vat, Cell::settled(outcome));
                     Self::from_parts(vat, cell)
                 }

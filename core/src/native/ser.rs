@@ -21,6 +21,13 @@ pub(super) fn value<T: Serialize + ?Sized>(value: &T) -> Result<Passable<Ref<Nat
     Ok(builder.finish())
 }
 
+/// Nothing, as a value.
+pub(super) fn null() -> Passable<Ref<Native>> {
+    let mut builder = Builder::default();
+    builder.null();
+    builder.finish()
+}
+
 /// Encodes the arguments of a call: the parts of a tuple, nothing for `()`, else one value.
 pub(super) fn args<T: Serialize + ?Sized>(args: &T) -> Result<Passable<Ref<Native>>, Error> {
     let mut builder = Builder::default();

@@ -200,9 +200,7 @@ impl<'de> Visitor<'de> for Any {
     fn visit_newtype_struct<D: Deserializer<'de>>(self, other: D) -> Result<Value, D::Error> {
         Ok(match stash::take() {
             Some(Stashed::Reference(reference)) => Value::Reference(reference),
-            Some(Stashed::Error(message)) => Value::Error(RemoteError {
-                message: message.into(),
-            }),
+            Some(Stashed::Error(message)) => Value::Error(RemoteError::from_wire(&message)),
             Some(Stashed::Symbol(name)) => Value::Symbol(Symbol(name)),
             Some(Stashed::BigInt(decimal)) => Value::BigInt(decimal),
             None => return Value::deserialize(other),

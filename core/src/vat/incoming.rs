@@ -245,13 +245,15 @@ impl<H: Host> Connection<H> {
                     Ok(()) => Reply::Value(value),
                     Err(error) => {
                         let failure = H::failure(cx, error);
-                        H::emit_failure(cx, &failure, |v| self.tell_with(cx, resolver, true, v));
+                        H::emit_failure(cx, vat, &failure, |v| {
+                            self.tell_with(cx, resolver, true, v)
+                        });
                         Reply::Failure(failure)
                     }
                 }
             }
             (Reply::Failure(failure), Some(resolver)) => {
-                H::emit_failure(cx, &failure, |view| {
+                H::emit_failure(cx, vat, &failure, |view| {
                     self.tell_with(cx, resolver, true, view)
                 });
                 Reply::Failure(failure)
@@ -273,20 +275,28 @@ impl<H: Host> Connection<H> {
     }
 
     /// Tells a peer's resolver how a promise ended.
-    pub(super) fn tell(self: &Arc<Self>, cx: H::Cx<'_>, resolver: u64, outcome: &Outcome<H>) {
+    pub(super) fn tell(
+        self: &Arc<Self>,
+        cx: H::Cx<'_>,
+        vat: &Arc<Vat<H>>,
+        resolver: u64,
+        outcome: &Outcome<H>,
+    ) {
         match outcome {
             Outcome::Fulfilled(value) => {
                 if let Err(error) =
                     H::emit(cx, value, |view| self.tell_with(cx, resolver, false, view))
                 {
                     let failure = H::failure(cx, error);
-                    H::emit_failure(cx, &failure, |view| {
+                    H::emit_failure(cx, vat, &failure, |view| {
                         self.tell_with(cx, resolver, true, view)
                     });
                 }
             }
             Outcome::Broken(failure) => {
-                H::emit_failure(cx, failure, |view| self.tell_with(cx, resolver, true, view));
+                H::emit_failure(cx, vat, failure, |view| {
+                    self.tell_with(cx, resolver, true, view)
+                });
             }
         }
     }

@@ -36,11 +36,11 @@ pub use account::Account;
 pub(crate) use account::Charge;
 pub use connection::{Connection, Driver, Import, Tables};
 pub use extension::Extension;
-pub use recording::Recording;
+pub use recording::{Recording, is_recording};
 pub(crate) use replay::Replay;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::captp::{Config, Stats};
@@ -57,12 +57,10 @@ pub struct Vat<H: Host> {
     connections: Mutex<Vec<Weak<Connection<H>>>>,
     /// Counters of the connections that have ended.
     past: Mutex<Stats>,
-    /// Where messages go while functions are recorded.
-    tapes: Mutex<Vec<Arc<recording::Tape<H>>>>,
+    /// True if peers are told where a failure happened.
+    tracebacks: AtomicBool,
     /// True if peers are introduced to each other's objects, instead of lending these.
     introduces: AtomicBool,
-    /// How many tapes there are.
-    recording: AtomicUsize,
 }
 
 struct Turns<H: Host> {
@@ -101,8 +99,7 @@ impl<H: Host> Vat<H> {
             }),
             connections: Mutex::new(Vec::new()),
             past: Mutex::new(Stats::default()),
-            tapes: Mutex::new(Vec::new()),
-            recording: AtomicUsize::new(0),
+            tracebacks: AtomicBool::new(false),
             introduces: AtomicBool::new(false),
         })
     }
@@ -117,6 +114,17 @@ impl<H: Host> Vat<H> {
 
     pub(crate) fn introduces(&self) -> bool {
         self.introduces.load(Ordering::Relaxed)
+    }
+
+    /// Sets whether peers are told where a failure happened, as far as the language knows. By default
+    /// they are not: a traceback tells how a program is made.
+    pub fn show_tracebacks(&self, on: bool) {
+        self.tracebacks.store(on, Ordering::Relaxed);
+    }
+
+    /// Whether they are.
+    pub fn shows_tracebacks(&self) -> bool {
+        self.tracebacks.load(Ordering::Relaxed)
     }
 
     /// What the host keeps here.

@@ -1,8 +1,9 @@
 //! Recording what a function does with an item, so that it can be done elsewhere.
 
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
-use std::thread::{self, ThreadId};
+use std::any::Any;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use super::data::keep;
 use super::{Extension, Vat};
@@ -10,7 +11,6 @@ use crate::error::Error;
 use crate::host::{Host, Message, Outcome, Ref};
 use crate::passable::{Builder, Instead, Passable, Place, ReadError, View, rewrite};
 use crate::promise::Cell;
-use crate::sync::lock;
 
 /// So many messages may one program be made of.
 pub(super) const LONGEST: usize = 1000;
@@ -23,9 +23,10 @@ pub(super) const LONGEST: usize = 1000;
 ///                                                                   ╲─▶ abandon: as if nothing was
 /// ```
 ///
-/// The function is called once. Each message that it sends through this vat on this thread, to the
-/// stand-in, to a result of an earlier one, or to anything else, becomes an instruction; nothing is
-/// sent. The promises that it gets stand for the results at the far side; afterwards they are broken.
+/// The function is called once. Each message that is sent on this thread meanwhile, through whichever
+/// vat, to the stand-in, to a result of an earlier one, or to anything else, becomes an instruction;
+/// nothing is sent. The promises that it gets stand for the results at the far side; afterwards they
+/// are broken.
 ///
 /// The program goes out as one message, [`Extension::Map`], with the arguments
 ///
@@ -41,14 +42,42 @@ pub(super) const LONGEST: usize = 1000;
 #[must_use = "the vat records until this is finished or abandoned"]
 pub struct Recording<H: Host> {
     vat: Arc<Vat<H>>,
-    tape: Arc<Tape<H>>,
+    tape: Rc<Tape<H>>,
 }
 
 /// Where the messages go meanwhile.
-pub(crate) struct Tape<H: Host> {
-    thread: ThreadId,
+struct Tape<H: Host> {
     depth: usize,
-    recorded: Mutex<Recorded<H>>,
+    recorded: RefCell<Recorded<H>>,
+}
+
+thread_local! {
+    /// The tapes of this thread, the innermost last; each is the `Tape` of some host.
+    static TAPES: RefCell<Vec<Rc<dyn Any>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// True while a function given to `map` runs on this thread.
+pub fn is_recording() -> bool {
+    TAPES.with_borrow(|tapes| !tapes.is_empty())
+}
+
+/// Records a message that is sent on this thread; gives its result back if nothing is recorded.
+pub(super) fn record_message<H: Host>(
+    cx: H::Cx<'_>,
+    target: &Ref<H>,
+    message: Message<'_, H>,
+    result: Option<H::Promise>,
+) -> Result<(), Option<H::Promise>> {
+    let Some(tape) = TAPES.with_borrow(|tapes| tapes.last().cloned()) else {
+        return Err(result);
+    };
+    match tape.downcast::<Tape<H>>() {
+        Ok(tape) => {
+            tape.note(cx, target, message, result);
+            Ok(())
+        }
+        Err(_of_another_host) => Err(result),
+    }
 }
 
 struct Recorded<H: Host> {
@@ -80,44 +109,24 @@ impl<H: Host> Vat<H> {
     /// Begins to record, on this thread. The promise stands for the item.
     pub fn record(self: &Arc<Self>, cx: H::Cx<'_>) -> (Recording<H>, H::Promise) {
         let item = H::new_promise(cx, self, Cell::pending());
-        let thread = thread::current().id();
-        let mut tapes = lock(&self.tapes);
-        let depth = tapes.iter().filter(|tape| tape.thread == thread).count();
-        let tape = Arc::new(Tape {
-            thread,
-            depth,
-            recorded: Mutex::new(Recorded {
-                slots: vec![Some(H::dup_promise(cx, &item))],
-                instructions: Vec::new(),
-            }),
+        let recorded = RefCell::new(Recorded {
+            slots: vec![Some(H::dup_promise(cx, &item))],
+            instructions: Vec::new(),
         });
-        tapes.push(Arc::clone(&tape));
-        self.recording.store(tapes.len(), Ordering::Relaxed);
-        drop(tapes);
+        let tape = TAPES.with_borrow_mut(|tapes| {
+            let depth = tapes.len();
+            let tape = Rc::new(Tape::<H> { depth, recorded });
+            tapes.push(Rc::clone(&tape) as Rc<dyn Any>);
+            tape
+        });
         let vat = Arc::clone(self);
         (Recording { vat, tape }, item)
-    }
-
-    /// Where messages that are sent on this thread go instead, if it is recording.
-    pub(super) fn tape(&self) -> Option<Arc<Tape<H>>> {
-        if self.recording.load(Ordering::Relaxed) == 0 {
-            return None;
-        }
-        let thread = thread::current().id();
-        let tapes = lock(&self.tapes);
-        tapes.iter().rfind(|tape| tape.thread == thread).cloned()
-    }
-
-    fn unwind(&self, tape: &Arc<Tape<H>>) {
-        let mut tapes = lock(&self.tapes);
-        tapes.retain(|other| !Arc::ptr_eq(other, tape));
-        self.recording.store(tapes.len(), Ordering::Relaxed);
     }
 }
 
 impl<H: Host> Tape<H> {
     /// Notes a message.
-    pub(super) fn note(
+    fn note(
         &self,
         cx: H::Cx<'_>,
         target: &Ref<H>,
@@ -129,7 +138,7 @@ impl<H: Host> Tape<H> {
             selector: message.selector.map(Into::into),
             args: keep(cx, message.args),
         };
-        let mut recorded = lock(&self.recorded);
+        let mut recorded = self.recorded.borrow_mut();
         recorded.slots.push(result);
         recorded.instructions.push(instruction);
     }
@@ -137,7 +146,7 @@ impl<H: Host> Tape<H> {
 
 impl<H: Host> Drop for Recording<H> {
     fn drop(&mut self) {
-        self.vat.unwind(&self.tape);
+        self.unwind();
     }
 }
 
@@ -168,11 +177,17 @@ impl<H: Host> Recording<H> {
         Ok(vat.call(cx, target, message))
     }
 
+    fn unwind(&self) {
+        TAPES.with_borrow_mut(|tapes| {
+            tapes.retain(|other| !std::ptr::addr_eq(Rc::as_ptr(other), Rc::as_ptr(&self.tape)));
+        });
+    }
+
     fn end(self, cx: H::Cx<'_>) -> Recorded<H> {
         // From now on messages are sent again.
-        self.vat.unwind(&self.tape);
+        self.unwind();
         let recorded = {
-            let mut recorded = lock(&self.tape.recorded);
+            let mut recorded = self.tape.recorded.borrow_mut();
             Recorded {
                 slots: std::mem::take(&mut recorded.slots),
                 instructions: std::mem::take(&mut recorded.instructions),

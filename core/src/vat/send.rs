@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::connection::Connection;
+use super::recording::record_message;
 use super::{Replay, Turn, Vat};
 use crate::captp::Target;
 use crate::host::{Host, Message, Outcome, OwnedMessage, Ref, Reply};
@@ -56,9 +57,10 @@ impl<H: Host> Vat<H> {
         message: Message<'_, H>,
         result: Option<H::Promise>,
     ) {
-        if let Some(tape) = self.tape() {
-            return tape.note(cx, target, message, result);
-        }
+        let result = match record_message(cx, target, message, result) {
+            Ok(()) => return,
+            Err(result) => result,
+        };
         let mut work = VecDeque::new();
         self.dispatch(cx, target, message, result, &mut work);
         self.finish(cx, work);

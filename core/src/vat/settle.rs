@@ -51,7 +51,7 @@ impl<H: Host> Vat<H> {
                 .flatten()
         });
         if let Some(outcome) = settled {
-            connection.tell(cx, resolver, &outcome);
+            connection.tell(cx, self, resolver, &outcome);
         }
     }
 
@@ -123,7 +123,9 @@ impl<H: Host> Vat<H> {
                 Reaction::Gather(replay, answer) => {
                     work.push_back(Work::Gathered(replay, answer, outcome.dup(cx)));
                 }
-                Reaction::Tell(connection, resolver) => connection.tell(cx, resolver, &outcome),
+                Reaction::Tell(connection, resolver) => {
+                    connection.tell(cx, self, resolver, &outcome)
+                }
                 Reaction::Lift(embargo) => work.push_back(Work::Lift(embargo)),
                 // Messages were taken out; and this is no cancelling.
                 Reaction::Message(..) | Reaction::Cancel(_) => {}

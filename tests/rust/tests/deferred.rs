@@ -594,7 +594,7 @@ fn a_failure_that_nobody_handles_is_reported_once() {
     let seen = Arc::clone(&reports);
     set_unhandled_hook(move |unhandled| {
         let mine = unhandled.downcast_ref::<Mine>().cloned();
-        let made = unhandled.made().file().to_owned();
+        let made = unhandled.made().expect("a Deferred").file().to_owned();
         assert!(mine.is_none() || unhandled.to_string().contains("Mine("));
         seen.lock().unwrap().push((mine, made));
     });

@@ -36,6 +36,7 @@ pub use deferred::Deferred;
 pub use failure::{Failure, Late};
 pub use future::Wait;
 pub use queue::DeferredQueue;
+pub(crate) use report::report_promise;
 pub use report::{Unhandled, set_unhandled_hook};
 pub use resolver::Resolver;
 pub use returns::{Fallible, Next, Returns};

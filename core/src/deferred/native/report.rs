@@ -7,22 +7,24 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::failure::Failure;
 use super::host::AnyError;
+use crate::error::Error;
 
-/// A failure at the end of a Deferred that is gone: nobody will handle it any more.
+/// A failure at the end of a Deferred or of a [promise](crate::Promise) that is gone: nobody will
+/// handle it any more.
 ///
 /// ```
 /// use marotte::deferred::{Deferred, set_unhandled_hook};
 ///
 /// set_unhandled_hook(|unhandled| {
 ///     if let Some(error) = unhandled.downcast_ref::<std::io::Error>() {
-///         println!("{}: {:?}", unhandled.made(), error.kind());
+///         println!("{:?}: {:?}", unhandled.made(), error.kind());
 ///     }
 /// });
 /// drop(Deferred::<(), _>::fail(std::io::Error::other("the disk is full")));
 /// ```
 pub struct Unhandled<'a> {
     failure: &'a Failure<Box<dyn AnyError>>,
-    made: &'static Location<'static>,
+    made: Option<&'static Location<'static>>,
 }
 
 impl Unhandled<'_> {
@@ -37,16 +39,18 @@ impl Unhandled<'_> {
         self.failure.is_cancelled()
     }
 
-    /// Where the Deferred was made.
-    pub fn made(&self) -> &'static Location<'static> {
+    /// Where the Deferred was made. Promises do not remember.
+    pub fn made(&self) -> Option<&'static Location<'static>> {
         self.made
     }
 }
 
 impl fmt::Display for Unhandled<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("unhandled failure of a Deferred made at ")?;
-        write!(f, "{}: ", self.made)?;
+        match self.made {
+            Some(made) => write!(f, "unhandled failure of a Deferred made at {made}: ")?,
+            None => f.write_str("a promise broke and nobody looked at it: ")?,
+        }
         self.failure
             .write_with(f, |error, f| write!(f, "{error:?}"))
     }
@@ -90,6 +94,19 @@ pub fn set_unhandled_hook(hook: impl Fn(&Unhandled<'_>) + Send + Sync + 'static)
 
 /// Tells the hook. Called by a destructor, so nothing may come out of it.
 pub(super) fn report(failure: &Failure<Box<dyn AnyError>>, made: &'static Location<'static>) {
+    tell(failure, Some(made));
+}
+
+/// The same for a promise that broke.
+pub(crate) fn report_promise(error: &Error) {
+    let failure = match error {
+        Error::Cancelled => Failure::Cancelled,
+        error => Failure::Error(Box::new(error.clone()) as Box<dyn AnyError>),
+    };
+    tell(&failure, None);
+}
+
+fn tell(failure: &Failure<Box<dyn AnyError>>, made: Option<&'static Location<'static>>) {
     let unhandled = Unhandled { failure, made };
     let hook = HOOK.read().unwrap_or_else(PoisonError::into_inner).clone();
     // The code of a user's: the hook, or an error's `Debug`.

@@ -1,12 +1,15 @@
 //! The tub: a vat of Rust objects with its listeners and connections.
 
 use std::collections::BTreeMap;
+use std::fmt::{Debug, Display};
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use data_encoding::BASE32_NOPAD;
+use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -14,11 +17,14 @@ use tokio::task::AbortHandle;
 
 use super::driver::{Task, Wakeup, elapsed_ms};
 use crate::captp::{CloseReason, Config, Keys, Profile, Stats};
+use crate::deferred::Deferred;
 use crate::error::Error;
 use crate::host::{Host, Outcome, Ref};
 use crate::limits::Limits;
 use crate::locator::{Location, SturdyRef};
-use crate::native::{BoxFuture, Home, Native, Promise, Reference, Referenceable, Runtime};
+use crate::native::{
+    BoxFuture, Home, Native, Promise, Reference, Referenceable, Resolver, Runtime,
+};
 use crate::promise::Cell;
 use crate::sync::lock;
 use crate::transport::Wire;
@@ -35,6 +41,9 @@ pub struct TubOptions {
     pub profile: Profile,
     /// What a peer may make us hold.
     pub limits: Limits,
+    /// Whether peers are told where a failure happened, where that is known: in errors that came
+    /// from other peers. See [`RemoteError::traceback`](crate::RemoteError::traceback).
+    pub tracebacks: bool,
 }
 
 /// A vat of Rust objects on tokio: it offers objects to others and finds theirs.
@@ -133,7 +142,7 @@ impl Default for Tub {
     }
 }
 
-impl std::fmt::Debug for Tub {
+impl Debug for Tub {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tub")
             .field("designator", &self.0.designator)
@@ -162,6 +171,7 @@ impl Tub {
             turns: Arc::clone(&notify),
         };
         let vat = Vat::new(Home::new(runtime));
+        vat.show_tracebacks(options.tracebacks);
         handle.spawn(run_turns(Arc::downgrade(&vat), notify));
         Self(Arc::new(Inner {
             vat,
@@ -325,6 +335,61 @@ impl Tub {
             }
             Err(error) => Promise::broken(vat, error),
         }
+    }
+
+    /// A new promise and its resolver. Messages to it wait until it is resolved.
+    pub fn make_promise(&self) -> (Promise, Resolver) {
+        Promise::new(&self.0.vat)
+    }
+
+    /// A promise for what a future becomes: a task, a [`Deferred`](crate::Deferred), anything.
+    /// Cancelling the promise drops the future.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), marotte::Error> {
+    /// let tub = marotte::Tub::new();
+    /// let size = tub.promise_for(async { std::fs::read("/dev/null").map(|bytes| bytes.len()) });
+    /// assert_eq!(size.when::<usize>().await?, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn promise_for<T, E>(
+        &self,
+        future: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Promise
+    where
+        T: Serialize,
+        E: Display,
+    {
+        Promise::from_future(&self.0.vat, future)
+    }
+
+    /// Runs `f` in a turn of its own, after all that wait already. A panic ends that turn only.
+    pub fn eventually(&self, f: impl FnOnce() + Send + 'static) {
+        self.0.vat.eventually(f);
+    }
+
+    /// A Deferred that fires with `value` in a later turn.
+    pub fn fire_eventually<T: Debug + Send + 'static>(&self, value: T) -> Deferred<T, Error> {
+        self.0.vat.fire_eventually(value)
+    }
+
+    /// A Deferred that fires when no turn waits any more, those included that turns cause.
+    ///
+    /// ```
+    /// # use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// static DONE: AtomicBool = AtomicBool::new(false);
+    /// let tub = marotte::Tub::new();
+    /// tub.eventually(|| DONE.store(true, Relaxed));
+    /// tub.flush_eventual_queue().await.unwrap();
+    /// assert!(DONE.load(Relaxed));
+    /// # }
+    /// ```
+    pub fn flush_eventual_queue(&self) -> Deferred<(), Error> {
+        self.0.vat.flush_eventual_queue()
     }
 
     /// Counters of all connections together.
