@@ -197,6 +197,50 @@ class Promise:
         'division by zero'
         """
 
+    def _get(self, *path: str | int) -> Promise:
+        """The promise for a part of the value: what is at the end of a path of keys and indices
+        (negative ones from the end), in the same round trip. In an object of this program, a name
+        is an attribute. The promise breaks with ``KeyError``, ``IndexError`` or ``TypeError``, as a
+        :class:`RemoteError` from elsewhere, where the path leads nowhere.
+
+        >>> from marotte import Promise
+        >>> Promise({"steps": [{"text": "compile"}]})._get("steps", -1, "text")._wait()
+        'compile'
+        """
+
+    def _map(self, function: Callable[[Promise], object]) -> Promise:
+        """Calls ``function(item)`` once, with a promise that stands for every item of the list that
+        this promise is for, and has the messages that it sends sent for each of them over there:
+        one message goes out and one comes back, however long the list is. Returns the promise for
+        the list of what the function returned, with values in the place of its promises.
+
+        The function cannot look at values, only send messages; they may go to objects of this
+        program, too, by :func:`send`. Raises what the function raises, and ``TypeError`` if what it
+        returns cannot be passed.
+
+        >>> import marotte
+        >>> class Builder(marotte.Referenceable):
+        ...     def remote_getName(self):
+        ...         return "linux"
+        >>> promise = marotte.Promise([Builder(), Builder()])
+        >>> promise._map(lambda builder: {"name": builder.getName()})._wait()
+        [{'name': 'linux'}, {'name': 'linux'}]
+        """
+
+    def _cancel(self, reason: BaseException | None = None) -> None:
+        """Breaks the promise, if it is pending, with ``reason`` or a
+        :class:`marotte.defer.CancelledError`, and tells whoever works on it, far away too: a
+        coroutine gets ``asyncio.CancelledError``, a Deferred or future is cancelled. What others
+        wait for as well goes on. Raises ``TypeError`` if the reason is no exception.
+
+        >>> from marotte import makePromise
+        >>> promise, resolver = makePromise()
+        >>> promise._cancel(TimeoutError("too late"))
+        >>> promise._wait()
+        Traceback (most recent call last):
+        TimeoutError: too late
+        """
+
     def _when(self) -> Any:
         """A future for the value, of the kind that the tub's event loop uses: an
         ``asyncio.Future`` under asyncio, a ``twisted.internet.defer.Deferred`` under Twisted.
@@ -528,9 +572,11 @@ class Tub:
         profile: str = "marotte",
         limits: _Limits | Mapping[str, int] | None = None,
         runner: Literal["asyncio", "twisted", "blocking"] | None = None,
+        tracebacks: bool = False,
     ) -> Self:
         """``profile`` names the dialect of the wire, which both sides must speak. ``runner`` is
-        for where the event loop must not be left to circumstances.
+        for where the event loop must not be left to circumstances. ``tracebacks`` lets peers see
+        where in this program a method failed (:attr:`RemoteError.traceback`).
 
         ``limits`` bounds what a peer may make this tub hold; a session that passes one is aborted:
 

@@ -37,6 +37,9 @@ pub(crate) fn invoke(
     message: Message<'_, PyHost>,
 ) -> PyResult<Reply<PyHost>> {
     let function = match message.selector {
+        Some(selector) if message.is_near() && Extension::of(Some(selector)).is_some() => {
+            return near_extension(py, vat, object, message);
+        }
         Some(selector) if object.is_instance_of::<Referenceable>() => {
             object.getattr(remote_name(py, selector)).map_err(|error| {
                 if error.is_instance_of::<PyAttributeError>(py) {
@@ -45,9 +48,6 @@ pub(crate) fn invoke(
                     error
                 }
             })?
-        }
-        Some(selector) if message.is_near() && Extension::of(Some(selector)).is_some() => {
-            return near_extension(py, vat, object, message);
         }
         // Code of our own may call what it likes.
         Some(selector) if message.is_near() && !selector.starts_with('_') => {

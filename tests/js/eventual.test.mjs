@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   CancelledError, Deferred, DisconnectedError, Referenceable, callSignal, eventually, fireEventually, flushEventualQueue,
-  makePromise, promiseFor, send, sendOnly, state, when,
+  RemoteError, makePromise, promiseFor, send, sendOnly, state, when,
 } from "../../wasm/dist/node.js";
 import { failure, pair, sleep, until } from "./support.mjs";
 
@@ -282,6 +282,31 @@ test("promises of this program are arguments, nested ones too, and take messages
   assert.match((await failure(refused)).message, /Set is not passable/);
 });
 
+// Errors.
+
+test("an error keeps its type, and tells where it happened only if allowed", async (t) => {
+  class Shop extends Referenceable {
+    buy(what) {
+      throw new RangeError(`no ${what} today`);
+    }
+  }
+  class Rude extends Referenceable {
+    go() {
+      throw new RemoteError("not today: later");
+    }
+  }
+  for (const tracebacks of [false, true]) {
+    const { remote } = await pair(t, new Shop(), { server: { tracebacks } });
+    const error = await failure(remote.buy("bread"));
+    assert.equal(error.message, "RangeError: no bread today");
+    assert.equal(error.type, "RangeError");
+    if (tracebacks) assert.match(error.traceback, /at Shop\.buy/);
+    else assert.equal(error.traceback, undefined);
+  }
+  const said = await failure((await pair(t, new Rude())).remote.go());
+  assert.equal(said.type, undefined);
+});
+
 // Cancelling.
 
 test("cancelling breaks the promise here and tells the method there", async (t) => {
@@ -346,6 +371,21 @@ test("parts of a value, and maps over far lists, take one round trip", async (t)
   assert.throws(() => remote.getBuilds(1)._map(() => { throw new RangeError("mine"); }), /mine/);
   assert.throws(() => remote.getBuilds(1)._map(() => new Set()), /result: Set is not passable/);
   assert.equal(await remote.echo(8), 8);
+});
+
+test("a map may send to objects of this program, which the far side calls back", async (t) => {
+  const { remote } = await pair(t, new Status());
+  class Mine extends Referenceable {
+    seen = 0;
+    async see(results) {
+      this.seen++;
+      return `${await results}!`;
+    }
+  }
+  const mine = new Mine();
+  const seen = remote.getBuilds(3)._map((build) => send(mine).see(build.getResults()));
+  assert.deepEqual(await seen, [`${SUCCESS}!`, `${SUCCESS}!`, `${SUCCESS}!`]);
+  assert.equal(mine.seen, 3);
 });
 
 test("parts and maps of what is here", async () => {

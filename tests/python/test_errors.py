@@ -239,3 +239,74 @@ async def test_bad_address_to_listen_at(address):
 async def test_port_in_use():
     with meet() as link, pytest.raises(OSError, match="[Aa]ddress already in use"):
         link.client.listen(f"tcp://127.0.0.1:{link.listener.port}")
+
+
+class Shop(marotte.Referenceable):
+    def remote_buy(self, what):
+        raise LookupError(f"no {what} today")
+
+    async def remote_later(self, what):
+        await asyncio.sleep(0)
+        raise LookupError(f"no {what} today")
+
+
+class Agent(marotte.Referenceable):
+    def __init__(self, shop):
+        self.shop = shop
+
+    def remote_buy(self, what):
+        return self.shop.buy(what)
+
+
+@pytest.mark.parametrize("method", ["buy", "later"])
+@pytest.mark.parametrize("tracebacks", [False, True])
+def test_an_error_keeps_its_type_and_tells_where_it_happened_only_if_allowed(tracebacks, method):
+    async def test():
+        with marotte.Tub(tracebacks=tracebacks) as server, marotte.Tub() as client:
+            server.listen("tcp://127.0.0.1:0")
+            shop = client.getReference(server.registerReference(Shop()))
+            with pytest.raises(marotte.RemoteError, match="^LookupError: no bread today$") as caught:
+                await getattr(shop, method)("bread")
+            assert caught.value.type == "LookupError"
+            if tracebacks:
+                assert f"in remote_{method}" in caught.value.traceback
+                assert "Remote traceback" not in str(caught.value)
+            else:
+                assert caught.value.traceback is None
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("tracebacks", [False, True])
+def test_a_traceback_goes_on_to_others_only_if_allowed(tracebacks):
+    async def test():
+        with (
+            marotte.Tub(tracebacks=True) as server,
+            marotte.Tub(tracebacks=tracebacks) as between,
+            marotte.Tub() as client,
+        ):
+            server.listen("tcp://127.0.0.1:0")
+            between.listen("tcp://127.0.0.1:0")
+            shop = between.getReference(server.registerReference(Shop()))
+            agent = client.getReference(between.registerReference(Agent(shop)))
+            with pytest.raises(marotte.RemoteError, match="^LookupError: no bread today$") as caught:
+                await agent.buy("bread")
+            assert caught.value.type == "LookupError"
+            assert (caught.value.traceback is not None) == tracebacks
+
+    asyncio.run(test())
+
+
+def test_an_error_whose_text_begins_with_no_type_has_none():
+    async def test():
+        class Rude(marotte.Referenceable):
+            def remote_go(self):
+                raise marotte.RemoteError("not today, thank you: come back later")
+
+        with marotte.Tub() as server, marotte.Tub() as client:
+            server.listen("tcp://127.0.0.1:0")
+            with pytest.raises(marotte.RemoteError, match="not today") as caught:
+                await client.getReference(server.registerReference(Rude())).go()
+            assert caught.value.type is None
+
+    asyncio.run(test())

@@ -1,7 +1,7 @@
 //! Promises and turns of a Rust vat, without a connection.
 
 use std::fmt::{Debug, Display};
-use std::future::Future;
+use std::future::IntoFuture;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -30,12 +30,13 @@ impl Promise {
     /// it. A tub's: `Tub::promise_for`.
     pub fn from_future<T, E>(
         vat: &Arc<NativeVat>,
-        future: impl Future<Output = Result<T, E>> + Send + 'static,
+        future: impl IntoFuture<Output = Result<T, E>, IntoFuture: Send + 'static>,
     ) -> Self
     where
         T: Serialize,
         E: Display,
     {
+        let future = future.into_future();
         let cell = work::begin(vat, Box::pin(async move { encode(future.await) }));
         Self::from_parts(Arc::clone(vat), cell)
     }
@@ -82,9 +83,9 @@ impl Promise {
     }
 }
 
-impl From<Failure<Error>> for Error {
+impl From<Failure<Self>> for Error {
     /// Why a Deferred for a promise failed, as an error.
-    fn from(failure: Failure<Error>) -> Self {
+    fn from(failure: Failure<Self>) -> Self {
         match failure {
             Failure::Error(error) => error,
             Failure::Cancelled => Self::Cancelled,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
-use std::future::Future;
+use std::future::IntoFuture;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
@@ -356,7 +356,7 @@ impl Tub {
     /// ```
     pub fn promise_for<T, E>(
         &self,
-        future: impl Future<Output = Result<T, E>> + Send + 'static,
+        future: impl IntoFuture<Output = Result<T, E>, IntoFuture: Send + 'static>,
     ) -> Promise
     where
         T: Serialize,
@@ -548,8 +548,13 @@ async fn run_turns(vat: Weak<Vat<Native>>, wanted: Arc<Notify>) {
     loop {
         wanted.notified().await;
         let Some(vat) = vat.upgrade() else { return };
-        let _turn = vat.home().enter();
-        vat.finish_turns((), BUDGET);
+        {
+            let _turn = vat.home().enter();
+            vat.finish_turns((), BUDGET);
+        }
+        drop(vat);
+        // More turns have notified already, and to wait for that would not let others run.
+        tokio::task::yield_now().await;
     }
 }
 
