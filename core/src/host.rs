@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::locator::Location;
 use crate::passable::{Passable, View};
 use crate::promise::Cell;
-use crate::vat::{Account, Charge, Connection, Import, Vat};
+use crate::vat::{Account, Charge, Connection, Import, TurnQueue, Vat};
 
 /// A language in which objects live: Rust closures, Python, JavaScript.
 ///
@@ -134,6 +134,13 @@ pub trait Host: Sized + 'static {
     ) -> Result<Arc<Connection<Self>>, Error> {
         let _ = (cx, vat);
         Err(Error::Misuse(format!("{to} cannot be reached from here")))
+    }
+
+    /// The queue for the turns of that vat; asked for when it first needs one. Vats whose objects run on
+    /// one event loop share theirs.
+    fn turn_queue(vat: &Arc<Vat<Self>>) -> Arc<TurnQueue<Self>> {
+        let _ = vat;
+        TurnQueue::of_one()
     }
 
     /// Asks that [`Vat::run_turns`] be called soon, from a fresh stack. May be called from any

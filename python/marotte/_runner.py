@@ -1,6 +1,6 @@
 """What a tub needs of an event loop, for each kind of loop there is.
 
-A runner has, whatever the loop: ``add_reader``, ``remove_reader``, ``add_writer``,
+A runner has, whatever the loop: ``turns`` (the queue of all that runs there), ``add_reader``, ``remove_reader``, ``add_writer``,
 ``remove_writer`` (by file descriptor), ``call_soon``, ``call_soon_threadsafe``, ``call_later``,
 ``call_later_threadsafe``, ``cancel``, ``resolve`` (a host name), ``create_future``, ``enter`` and
 ``leave`` (around the first step of a coroutine), ``resume`` (the rest of one), ``wait_for`` (any
@@ -18,6 +18,9 @@ import socket
 import sys
 import time
 import types
+import weakref
+
+from marotte._core import _Turns
 
 
 def choose():
@@ -77,6 +80,10 @@ async def settle_with(awaitable, settle):
         settle(value)
 
 
+# The turns of each loop, which all that lives on it shares.
+_turns_of_loop = weakref.WeakKeyDictionary()
+
+
 class AsyncioRunner:
     """asyncio and uvloop."""
 
@@ -97,6 +104,12 @@ class AsyncioRunner:
         # Tasks are referenced weakly by asyncio: somebody has to hold them.
         self._tasks = set()
         self._lookups = set()
+
+    def turns(self):
+        turns = _turns_of_loop.get(self.loop)
+        if turns is None:
+            turns = _turns_of_loop[self.loop] = _Turns()
+        return turns
 
     def call_soon_threadsafe(self, function):
         # A loop that has been closed has nothing left to do for us.
@@ -209,6 +222,11 @@ class BlockingRunner:
         self._running = False
         # Another thread wakes a waiting one through this pair: sends to the first of it.
         self._wake_pair = None
+        # Of this runner only: nobody else runs while it waits.
+        self._turns = _Turns()
+
+    def turns(self):
+        return self._turns
 
     def _watch(self, fd, event, function):
         functions = self._watched.setdefault(fd, {})

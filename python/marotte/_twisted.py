@@ -7,6 +7,7 @@ from twisted.internet import reactor as _reactor
 from twisted.python import log
 from zope.interface import implementer
 
+from marotte._core import _Turns
 from marotte._runner import continue_from, wait_for_deferred
 
 # Its methods depend on the platform, and type checkers see a module only.
@@ -60,6 +61,10 @@ class DeferredFuture:
         self.deferred.errback(error)
 
 
+# There is one reactor, and one queue of turns for all that lives on it.
+_turns = _Turns()
+
+
 class TwistedRunner:
     """Twisted's reactor."""
 
@@ -67,6 +72,9 @@ class TwistedRunner:
 
     def __init__(self):
         self._descriptors = {}
+
+    def turns(self):
+        return _turns
 
     def _descriptor(self, fd):
         descriptor = self._descriptors.get(fd)

@@ -7,7 +7,7 @@ use marotte::Error;
 use marotte::host::{Host, Message, Outcome, Ref, Reply};
 use marotte::passable::{Item, View};
 use marotte::promise::Cell;
-use marotte::vat::{Connection, Vat};
+use marotte::vat::{Connection, TurnQueue, Vat};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -18,6 +18,7 @@ use crate::errors::{self, RemoteError};
 use crate::idle::IdleTimer;
 use crate::invoke;
 use crate::promise::{Promise, RemoteReference};
+use crate::tub::Turns;
 
 /// The Python host.
 #[derive(Debug)]
@@ -64,9 +65,9 @@ pub(crate) struct Home {
     /// A runner of `marotte._runner`; chosen at the first use that needs it.
     runner: PyOnceLock<Py<PyAny>>,
     thread: OnceLock<std::thread::ThreadId>,
-    /// `runner.call_soon`, and the function that runs this vat's turns.
+    /// `runner.call_soon`, and `runner.turns()`: what it is to be called with.
     call_soon: PyOnceLock<Py<PyAny>>,
-    run_turns: PyOnceLock<Py<PyAny>>,
+    turns: PyOnceLock<Py<Turns>>,
     /// `runner.create_future`, and whether what it gives is a wrapper around a Deferred.
     create_future: PyOnceLock<(Py<PyAny>, bool)>,
     /// `runner.enter` and `runner.leave`.
@@ -80,7 +81,7 @@ impl Home {
             runner: PyOnceLock::new(),
             thread: OnceLock::new(),
             call_soon: PyOnceLock::new(),
-            run_turns: PyOnceLock::new(),
+            turns: PyOnceLock::new(),
             create_future: PyOnceLock::new(),
             steps: PyOnceLock::new(),
             idle: PyOnceLock::new(),
@@ -104,8 +105,13 @@ impl Home {
         self.runner.set(py, runner).is_ok()
     }
 
-    pub(crate) fn set_run_turns(&self, py: Python<'_>, function: Py<PyAny>) {
-        let _ = self.run_turns.set(py, function);
+    /// The turns of the event loop, which all its vats share.
+    fn turns<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, Turns>> {
+        let turns = self.turns.get_or_try_init(py, || -> PyResult<_> {
+            let turns = self.runner(py)?.call_method0(intern!(py, "turns"))?;
+            Ok(turns.cast_into::<Turns>()?.unbind())
+        })?;
+        Ok(turns.bind(py))
     }
 
     /// A new future of the event loop, and whether it wraps a Deferred.
@@ -382,12 +388,23 @@ impl Host for PyHost {
         }
     }
 
+    fn turn_queue(vat: &Arc<PyVat>) -> Arc<TurnQueue<Self>> {
+        Python::attach(|py| match vat.home().turns(py) {
+            Ok(turns) => Arc::clone(&turns.get().0),
+            Err(error) => {
+                errors::log_exception(py, "there is no event loop for the turns", &error);
+                TurnQueue::shared()
+            }
+        })
+    }
+
     fn schedule_turns(vat: &Arc<PyVat>) {
         Python::attach(|py| {
             let home = vat.home();
-            if let Some(function) = home.run_turns.get(py)
-                && let Err(error) = home.call_soon(py, function)
-            {
+            let scheduled = home
+                .turns(py)
+                .and_then(|turns| home.call_soon(py, turns.as_any().as_unbound()));
+            if let Err(error) = scheduled {
                 errors::log_exception(py, "cannot schedule the vat's turns", &error);
             }
         });

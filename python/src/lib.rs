@@ -34,7 +34,7 @@ mod _core {
     #[pymodule_export]
     use crate::promise::{Method, Promise, RemoteReference};
     #[pymodule_export]
-    use crate::tub::{Listener, Tub};
+    use crate::tub::{Listener, Tub, Turns};
     #[pymodule_export]
     use crate::values::Referenceable;
 

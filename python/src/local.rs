@@ -18,7 +18,6 @@ use crate::errors::to_exception;
 use crate::host::{Callback, Failure, Home, PyHost, PyVat, with_scratch};
 use crate::invoke;
 use crate::promise::{Promise, RemoteReference, reason_of};
-use crate::tub::TurnRunner;
 use crate::values::Referenceable;
 
 /// The vat of the objects of one event loop or thread, as far as they belong to no tub.
@@ -34,7 +33,6 @@ impl LocalVat {
     fn new(py: Python<'_>, runner: Py<PyAny>) -> PyResult<Self> {
         let vat: Arc<PyVat> = Vat::new(Home::new());
         vat.home().set_runner(py, runner);
-        TurnRunner::install(py, &vat)?;
         Ok(Self { vat })
     }
 

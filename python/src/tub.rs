@@ -4,14 +4,14 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use marotte::captp::{CloseReason, Config, Keys, Profile};
 use marotte::host::{Outcome, Ref};
 use marotte::promise::Cell;
 use marotte::transport::{Wire, WireError, websocket_address};
-use marotte::vat::{Connection, Vat};
+use marotte::vat::{Connection, TurnQueue, Vat};
 use marotte::{Error, Host, Limits, Location, SturdyRef};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTimeoutError, PyTypeError, PyValueError};
 use pyo3::intern;
@@ -131,7 +131,6 @@ impl Tub {
                 .call_method1("named", (name,))?;
             vat.home().set_runner(py, runner.unbind());
         }
-        TurnRunner::install(py, &vat)?;
         let designator = data_encoding::BASE32_NOPAD
             .encode(&urandom(py)?)
             .to_lowercase();
@@ -470,34 +469,21 @@ impl Listener {
     }
 }
 
-/// Runs a vat's turns; what the event loop is asked to call.
-#[pyclass(frozen)]
-pub(crate) struct TurnRunner {
-    vat: Weak<PyVat>,
-}
-
-impl TurnRunner {
-    /// Gives a vat the function that its event loop is to call.
-    pub(crate) fn install(py: Python<'_>, vat: &Arc<PyVat>) -> PyResult<()> {
-        let turns = Bound::new(
-            py,
-            Self {
-                vat: Arc::downgrade(vat),
-            },
-        )?;
-        vat.home().set_run_turns(py, turns.into_any().unbind());
-        Ok(())
-    }
-}
+/// The turns of one event loop; called to run them.
+#[pyclass(frozen, module = "marotte._core", name = "_Turns")]
+pub(crate) struct Turns(pub(crate) Arc<TurnQueue<PyHost>>);
 
 #[pymethods]
-impl TurnRunner {
+impl Turns {
+    #[new]
+    fn new() -> Self {
+        Self(TurnQueue::shared())
+    }
+
     fn __call__(&self, py: Python<'_>) {
         /// Turns in a row, before the loop's I/O gets its chance.
         const BUDGET: usize = 256;
-        if let Some(vat) = self.vat.upgrade() {
-            vat.finish_turns(py, BUDGET);
-        }
+        self.0.run(py, BUDGET);
     }
 }
 

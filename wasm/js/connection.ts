@@ -3,12 +3,11 @@ import { platform, type Socket, type SocketOwner } from "./platform.js";
 import { readEvents } from "./remote.js";
 import * as tape from "./tape.js";
 import type { Tub } from "./tub.js";
+import { TURNS, runTurnsLater } from "./turns.js";
 import { bytes, output, refresh, wasm } from "./wasm.js";
 
 /** What a receive may answer; see wasm/src/exports.rs. */
 const MORE = 1, CLOSED = 2;
-/** How many turns run before the event loop has its chance. */
-export const TURNS = 256;
 /** How much may wait in a socket before more is held back, where the session's limit counts it. */
 const HIGH_WATER = 4 << 20;
 /** How long releases wait for company, in milliseconds. */
@@ -121,7 +120,7 @@ export class Connection implements SocketOwner {
     this.deadline.cancel();
     readEvents();
     if (what & CLOSED) this.finish();
-    if (what & MORE) this.tub.runTurnsLater();
+    if (what & MORE) runTurnsLater();
   }
 
   lost(why: string): void {

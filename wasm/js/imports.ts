@@ -5,16 +5,13 @@ import { callLocal, freeSlot, objectIn, withCall } from "./objects.js";
 import { current, isThenable } from "./remote.js";
 import * as tape from "./tape.js";
 import { Tub, cancelled } from "./tub.js";
-import { turn } from "./turns.js";
+import { runTurnsSoon, turn } from "./turns.js";
 import { putFailure, putValue } from "./values.js";
 import { ENOUGH, output, wasm } from "./wasm.js";
 
 export { cancelled, idle, turn, wake };
+export { runTurnsSoon as schedule_turns };
 export { freeSlot as free_object };
-
-export function schedule_turns(tub: number): void {
-  Tub.numbered(tub)?.runTurnsSoon();
-}
 
 // What Deferreds are told; they know.
 

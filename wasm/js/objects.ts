@@ -103,7 +103,10 @@ export function callNear(object: unknown, selector: string | null, args: unknown
     throw new TypeError("this object cannot be called without a method name");
   }
   const method = (object as Record<string, unknown> | null | undefined)?.[selector];
-  if (selector.startsWith("_") || typeof method !== "function") throw new TypeError(`no method named ${JSON.stringify(selector)}`);
+  if (selector.startsWith("_") || typeof method !== "function") {
+    const isData = (typeof object !== "object" && typeof object !== "function") || object === null;
+    throw new TypeError(isData ? "a message was sent to plain data, which has no methods" : `no method named ${JSON.stringify(selector)}`);
+  }
   return (method as Method).apply(object, args);
 }
 

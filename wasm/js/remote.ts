@@ -648,7 +648,12 @@ export class LocalPromiseState extends PromiseState {
 type Resolve = ((value: unknown) => unknown) | undefined;
 type Reject = ((error: unknown) => unknown) | undefined;
 
-tape.references.promise = (handle) => new RemotePromiseState(current.tub, handle).proxy;
+tape.references.promise = (handle) => {
+  const state = new RemotePromiseState(current.tub, handle);
+  // If it breaks and nobody looks, that is for its owner to report, who knows.
+  state.isLookedAt = true;
+  return state.proxy;
+};
 
 /** The error of using a promise as if it were its value. */
 function notItsValue(what: string, more = ""): TypeError {

@@ -1,10 +1,10 @@
 // The tub: a place where objects live, and from where others' objects are reached.
-import { Connection, TURNS } from "./connection.js";
+import { Connection } from "./connection.js";
 import { CancelledError } from "./deferred-errors.js";
 import { RemoteError, report } from "./errors.js";
 import { Referenceable, slotOf } from "./objects.js";
 import { platform, type ListenOptions, type Listener } from "./platform.js";
-import { RemotePromiseState, readEvents } from "./remote.js";
+import { RemotePromiseState } from "./remote.js";
 import * as tape from "./tape.js";
 import type { RemotePromise } from "./types.js";
 import { type Origin, putFailure, putValue } from "./values.js";
@@ -136,7 +136,6 @@ export class Tub implements Origin {
   private listener: Listener | undefined;
   /** @internal */
   isClosed = false;
-  private willRun = false;
 
   constructor(options: TubOptions = {}) {
     const { profile = "marotte", limits = {}, tracebacks = false } = options;
@@ -330,29 +329,6 @@ export class Tub implements Origin {
     this.connections.delete(connection);
     for (const [peer, other] of this.peers) if (other === connection) this.peers.delete(peer);
   }
-
-  // Turns.
-
-  /** @internal */
-  runTurnsSoon(): void {
-    if (this.willRun) return;
-    this.willRun = true;
-    queueMicrotask(this.runTurns);
-  }
-
-  /** Runs the next turns in a task of their own, so that sockets are read and written in between. @internal */
-  runTurnsLater(): void {
-    if (this.willRun) return;
-    this.willRun = true;
-    platform.later(this.runTurns);
-  }
-
-  private readonly runTurns = (): void => {
-    this.willRun = false;
-    const more = wasm.run_turns(this.number, TURNS);
-    readEvents();
-    if (more) this.runTurnsLater();
-  };
 
   // What values need.
 

@@ -1,5 +1,7 @@
 // Turns: functions that run one after the other, each to its end, after what is running now.
 import { report } from "./errors.js";
+import { platform } from "./platform.js";
+import { readEvents } from "./remote.js";
 import { Tub } from "./tub.js";
 import { wasm } from "./wasm.js";
 
@@ -9,6 +11,33 @@ let home: Tub | undefined;
 /** The tub of those who have none. */
 export function homeTub(): Tub {
   return (home ??= new Tub());
+}
+
+/** Turns in a row, before sockets are read and written. */
+export const TURNS = 256;
+/** True while somebody will run them. */
+let willRun = false;
+
+/** Runs the turns that wait, in a job of their own. */
+export function runTurnsSoon(): void {
+  if (willRun) return;
+  willRun = true;
+  queueMicrotask(runTurns);
+}
+
+/** Runs them in a task of their own, so that sockets are read and written in between. */
+export function runTurnsLater(): void {
+  if (willRun) return;
+  willRun = true;
+  platform.later(runTurns);
+}
+
+function runTurns(): void {
+  // More turns are run below: a job of their own would let nothing else have its say.
+  wasm.run_turns(TURNS);
+  willRun = false;
+  readEvents();
+  if (wasm.has_turns()) runTurnsLater();
 }
 
 const waiting: ((() => void) | undefined)[] = [];
@@ -75,7 +104,7 @@ export function fireEventually<T = void>(value?: T): Promise<T> {
 export function flushEventualQueue(): Promise<void> {
   return new Promise((resolve) => {
     const look = (): void => {
-      if (wasm.has_turns(homeTub().number)) inTurn(look);
+      if (wasm.has_turns()) inTurn(look);
       else resolve();
     };
     inTurn(look);

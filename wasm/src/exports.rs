@@ -12,7 +12,7 @@ use marotte::vat::Vat;
 use marotte::{Host, Limits, Location, SturdyRef};
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::host::{Callback, JsFailure, JsHost, JsValue};
+use crate::host::{Callback, JsFailure, JsHost, JsValue, turns};
 use crate::state::{self, Tub};
 use crate::tape::{BadTape, Out, Tape, tag};
 
@@ -661,14 +661,14 @@ pub fn eventually(tub: u32, number: u32) {
 
 /// True if turns wait.
 #[wasm_bindgen]
-pub fn has_turns(tub: u32) -> bool {
-    state::tub(tub).is_some_and(|tub| tub.vat.has_turns())
+pub fn has_turns() -> bool {
+    turns().has_turns()
 }
 
-/// Runs up to `budget` turns. True if more wait.
+/// Runs up to `budget` turns. More are asked for by `schedule_turns`.
 #[wasm_bindgen]
-pub fn run_turns(number: u32, budget: u32) -> bool {
-    state::tub(number).is_some_and(|tub| tub.vat.run_turns((), budget as usize))
+pub fn run_turns(budget: u32) {
+    turns().run((), budget as usize);
 }
 
 /// How long the tape of events is: for each promise that settled its handle as `u32`, 0 or 1 for

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use marotte::host::{Message, Outcome, Ref, Reply};
 use marotte::passable::{Builder, Item, Passable, ReadError, View};
 use marotte::promise::Cell;
-use marotte::vat::Vat;
+use marotte::vat::{TurnQueue, Vat};
 use marotte::{Error, Host, RemoteError};
 
 use crate::{imports, state, tape};
@@ -120,6 +120,15 @@ pub(crate) enum Callback {
     Cancelled(u32),
     /// It is the turn of the function of that number.
     Turn(u32),
+}
+
+thread_local! {
+    static TURNS: Arc<TurnQueue<JsHost>> = TurnQueue::shared();
+}
+
+/// The turns of this program, which all its tubs share.
+pub(crate) fn turns() -> Arc<TurnQueue<JsHost>> {
+    TURNS.with(Arc::clone)
 }
 
 /// A copy of borrowed values that can be kept.
@@ -280,7 +289,11 @@ impl Host for JsHost {
         JsValue::Ref(reference)
     }
 
-    fn schedule_turns(vat: &Arc<Vat<Self>>) {
-        imports::schedule_turns(*vat.home());
+    fn turn_queue(_vat: &Arc<Vat<Self>>) -> Arc<TurnQueue<Self>> {
+        turns()
+    }
+
+    fn schedule_turns(_vat: &Arc<Vat<Self>>) {
+        imports::schedule_turns();
     }
 }

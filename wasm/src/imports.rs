@@ -16,7 +16,7 @@ mod supplied {
         /// A promise that JavaScript was to settle is needed no more.
         pub(crate) fn cancelled(handle: u32);
         /// Asks for `run_turns`, soon.
-        pub(crate) fn schedule_turns(tub: u32);
+        pub(crate) fn schedule_turns();
         /// Asks for `flush`, soon.
         pub(crate) fn wake(connection: u32);
         /// Asks for `collect`, in about a tenth of a second.
@@ -50,7 +50,7 @@ mod supplied {
     pub(crate) fn free_object(_object: u32) {}
     pub(crate) fn turn(_number: u32) {}
     pub(crate) fn cancelled(_handle: u32) {}
-    pub(crate) fn schedule_turns(_tub: u32) {}
+    pub(crate) fn schedule_turns() {}
     pub(crate) fn wake(_connection: u32) {}
     pub(crate) fn idle(_connection: u32) {}
     pub(crate) fn deferred_call(_link: u32, _number: u32, failed: bool) -> u32 {

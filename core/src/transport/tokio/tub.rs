@@ -305,7 +305,11 @@ impl Tub {
 
     /// A reference to an object of ours that can be sent to, here and by peers it is passed to.
     pub fn reference(&self, object: impl Referenceable) -> Reference {
-        let object: Arc<dyn Referenceable> = Arc::new(object);
+        self.reference_arc(Arc::new(object))
+    }
+
+    /// As [`Self::reference`], for an object that is shared already.
+    pub fn reference_arc(&self, object: Arc<dyn Referenceable>) -> Reference {
         Reference::from_parts(&self.0.vat, Ref::Local(object))
     }
 
