@@ -40,6 +40,9 @@ class Server extends Referenceable {
   getChild() {
     return new Child();
   }
+  self() {
+    return this;
+  }
   make() {
     return new Counter();
   }
@@ -134,6 +137,25 @@ test("references are given back once nobody holds them", async (t) => {
   const counter = await remote.getCounter();
   gc();
   assert.equal(await counter.increment(), 1);
+});
+
+test("a hundred thousand pipelined calls leave the tables empty", async (t) => {
+  const { remote, client, server } = await pair(t, new Server());
+  const reference = await remote;
+  const base = [client.stats().imports, server.stats().exports];
+  await (async () => {
+    let last = reference;
+    for (let i = 0; i < 50_000; i++) last = last.self();
+    for (let i = 0; i < 50_000; i++) reference.make().increment();
+    await last.make();
+    await reference.make();
+  })();
+  assert.ok(client.stats().calls_sent >= 150_000);
+  await until(() => {
+    const [mine, theirs] = [client.stats(), server.stats()];
+    return mine.questions === 0 && theirs.answers === 0 && mine.imports <= base[0] && theirs.exports <= base[1];
+  }, gc);
+  assert.equal(typeof reference, "function");
 });
 
 test("our objects are let go once the peer has let go of them", async (t) => {

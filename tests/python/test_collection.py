@@ -111,6 +111,29 @@ async def test_ten_thousand_calls_leave_the_tables_empty():
         await until(settled(link.server, exports=1))
 
 
+@pytest.mark.parametrize("shape", ["chain", "fan"])
+async def test_a_hundred_thousand_pipelined_calls_leave_the_tables_empty(shape):
+    """Each on the result of the one before; or pairs, the second on the result of the first."""
+    count = 100_000
+    with meet(Maker()) as link:
+        remote = await link.remote
+        if shape == "chain":
+            last = remote
+            for _ in range(count):
+                last = last.self()
+            assert await last.echo(5) == 5
+            del last
+        else:
+            answers = [remote.make().echo(n) for n in range(count // 2)]
+            assert await answers[-1] == count // 2 - 1
+            del answers
+        assert link.client.stats()["calls_sent"] >= count
+        await until(settled(link.client, imports=1))
+        await until(settled(link.server, exports=1))
+        del remote, link.remote
+        await until(settled(link.client, link.server))
+
+
 def resident():
     """Bytes of memory that this process has now."""
     with open("/proc/self/statm") as statm:

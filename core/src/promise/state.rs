@@ -6,19 +6,22 @@ use crate::host::{Host, Outcome, Ref};
 /// What a reference is at this moment: E's five states.
 ///
 /// ```text
-///             resolved to a promise of a peer      resolved to an object of a peer
-///  Eventual ─────────────────────────────▶ Remote ─────────────────────────────▶ Far
-///     │  ╲                                  │  ╲                                  │
-///     │   ╲ resolved to an object or        │   ╲ resolved to an object or        │
-///     │    ╲ value of this vat              │    ╲ value of this vat              │
-///     │     ╲──────────────▶ Near ◀─────────┼─────╱                               │
-///     │                                     │                                     │
-///     └─────── smashed ──────▶ Broken ◀─────┴──── smashed, or the connection ─────┘
-///                                                              is lost
+///            resolved to a promise of a peer's
+///           ┌───────────────────────────────▶┐
+///  Eventual │                                │ Remote
+///     │     └◀───────────────────────────────┘    │
+///     │      resolved to a promise of this vat    │
+///     │                                           │
+///     ├──▶ Near: an object or value of this vat ◀─┤
+///     ├──▶ Far: an object of a peer's ◀───────────┤
+///     │     │ the connection is lost              │
+///     │     ▼                                     │
+///     └──▶ Broken: smashed, or the connection ◀───┘
+///          is lost
 /// ```
 ///
-/// Near and Broken last for ever; a reference goes no other way than these. A promise that is
-/// resolved to another is what that one is.
+/// Near and Broken last for ever, and Far can only break; a reference goes no other way than these. A
+/// promise that is resolved to another is what that one is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// A promise that this vat will resolve. Messages wait in it.

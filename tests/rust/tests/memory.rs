@@ -122,6 +122,32 @@ fn pipelined_calls_leave_nothing() {
 }
 
 #[test]
+fn a_hundred_thousand_pipelined_calls_leave_nothing() {
+    const MANY: usize = 100_000;
+    for is_chain in [true, false] {
+        let mut pair = Pair::new();
+        fn maker() -> Reference {
+            Reference::from_arc(object(|_, _| reply(Ok::<_, Error>(maker()))))
+        }
+        let first = maker().near().unwrap();
+        pair.b.register("it", first);
+        let it = pair.fetch("it");
+        pair.run();
+        let mut last = it.clone();
+        for _ in 0..MANY {
+            let on = if is_chain { &last } else { &it };
+            last = on.send("make", &());
+        }
+        pair.run();
+        assert!(matches!(outcome::<Value>(&last), Some(Ok(_))));
+        drop((it, last));
+        pair.collect();
+        let tables = [pair.at_a.tables(), pair.at_b.tables()];
+        assert_eq!(tables, [[0; 4]; 2]);
+    }
+}
+
+#[test]
 fn promises_as_arguments_leave_nothing() {
     leaves_nothing(
         |_| {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use marotte::native::Resolver;
+use marotte::promise::State;
 use marotte::{Error, Promise, Reference, Referenceable, Tub, Value};
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -184,9 +185,34 @@ struct Client {
     slots: HashMap<usize, Promise>,
     resolvers: HashMap<usize, Resolver>,
     kept: BTreeMap<usize, Slot>,
+    /// What each slot was when it was last looked at.
+    states: HashMap<usize, State>,
+}
+
+/// The ways that a reference may go.
+fn may_become(before: State, after: State) -> bool {
+    use State::{Broken, Eventual, Far, Near, Remote};
+    match (before, after) {
+        (Eventual | Remote, _) => true,
+        (Far, after) => matches!(after, Far | Broken),
+        (Near, after) => after == Near,
+        (Broken, after) => after == Broken,
+    }
 }
 
 impl Client {
+    fn look_at_states(&mut self) {
+        for (slot, promise) in &self.slots {
+            let after = promise.state();
+            if let Some(before) = self.states.insert(*slot, after) {
+                assert!(
+                    may_become(before, after),
+                    "slot {slot} was {before:?} and is {after:?}"
+                );
+            }
+        }
+    }
+
     fn keep(&mut self, slot: Option<usize>, promise: Promise) {
         let slot = slot.unwrap();
         let told = Arc::new(AtomicUsize::new(0));
@@ -346,6 +372,7 @@ async fn play(scenario: &Scenario) {
         slots: HashMap::from([(0, Promise::from(root))]),
         resolvers: HashMap::new(),
         kept: BTreeMap::new(),
+        states: HashMap::new(),
     };
     let is_cut = scenario.cut_before.is_some();
     for (index, step) in scenario.steps.iter().enumerate() {
@@ -353,10 +380,12 @@ async fn play(scenario: &Scenario) {
             link.cut();
         }
         client.take(step).await;
+        client.look_at_states();
     }
     assert_eq!(client.kept.len(), scenario.expected.len() - 1);
     for (slot, kept) in std::mem::take(&mut client.kept) {
         let value: Value = kept.ended.when().await.unwrap();
+        client.look_at_states();
         assert_eq!(kept.told.load(Relaxed), 1);
         let expected = &scenario.expected[slot];
         let said = describe(value, &mine).await;
@@ -371,6 +400,18 @@ async fn play(scenario: &Scenario) {
     check_order(&far);
     if !is_cut {
         check_arrival(scenario, &mine, &far);
+    }
+    client.look_at_states();
+    for (slot, state) in &client.states {
+        if client.slots.contains_key(slot) && !is_cut {
+            let (kind, _) = scenario.expected[*slot].split_once(':').unwrap();
+            let expected = match kind {
+                "far" => State::Far,
+                "broken" => State::Broken,
+                _ => State::Near,
+            };
+            assert_eq!(*state, expected, "slot {slot}");
+        }
     }
     drop(client);
     // Objects hold their tub, and tables hold objects.
