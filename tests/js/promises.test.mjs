@@ -103,6 +103,20 @@ test("promises inside of containers, settled, native and broken", async (t) => {
   assert.equal((await failure(remote.inside([Promise.reject(new Error("mine"))]))).message, "Error: mine");
 });
 
+test("a method may answer with a thenable that calls back at once, or throws", async (t) => {
+  class Odd extends Referenceable {
+    early() {
+      return { then: (resolve) => resolve("early") };
+    }
+    late() {
+      return { then: () => { throw new RangeError("late"); } };
+    }
+  }
+  const { remote } = await pair(t, new Odd());
+  assert.equal(await remote.early(), "early");
+  assert.equal((await failure(remote.late())).message, "RangeError: late");
+});
+
 test("_then and _except chain, in order, and run later", async (t) => {
   const { remote } = await pair(t, new Status());
   const seen = [];

@@ -40,9 +40,6 @@ class Server extends Referenceable {
   getChild() {
     return new Child();
   }
-  self() {
-    return this;
-  }
   make() {
     return new Counter();
   }
@@ -140,7 +137,15 @@ test("references are given back once nobody holds them", async (t) => {
 });
 
 test("a hundred thousand pipelined calls leave the tables empty", async (t) => {
-  const { remote, client, server } = await pair(t, new Server());
+  class Maker extends Referenceable {
+    self() {
+      return this;
+    }
+    make() {
+      return new Counter();
+    }
+  }
+  const { remote, client, server } = await pair(t, new Maker());
   const reference = await remote;
   const base = [client.stats().imports, server.stats().exports];
   await (async () => {

@@ -38,7 +38,9 @@ export function shrink(): void {
 
 /** Makes room for `count` more bytes. */
 function room(count: number): void {
-  if (at + count <= limit && bytes.length !== 0) return;
+  // Where memory has grown the tape still stands where it stood.
+  if (bytes.length === 0) refresh();
+  if (at + count <= limit) return;
   const offset = at - base;
   const length = Math.max(256, offset + count, 2 * (limit - base));
   base = wasm.tape_reserve(length) >>> 0;

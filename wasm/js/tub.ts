@@ -339,7 +339,8 @@ export class Tub implements Origin {
       wasm.on_cancel(handle);
       aborts.set(handle, abort);
     }
-    promise.then(
+    // Of a kind that never calls back before it returns: the handle is not in use yet.
+    Promise.resolve(promise).then(
       (value) => {
         aborts.delete(handle);
         let start: number;
