@@ -177,6 +177,11 @@ def drain(wakee):
         pass
 
 
+def close_all(*files):
+    for file in files:
+        file.close()
+
+
 class BlockingFuture:
     """What ``promise._when()`` gives where there is no loop: something to look at."""
 
@@ -329,6 +334,8 @@ class BlockingRunner:
             self._wake_pair = waker, wakee = socket.socketpair()
             waker.setblocking(False)
             wakee.setblocking(False)
+            # A runner may live until the program ends, and what it opened is to be closed.
+            self._close = weakref.finalize(self, close_all, self._selector, waker, wakee)
             self.add_reader(wakee.fileno(), functools.partial(drain, wakee))
         # What ran may be what is waited for.
         if self._run_soon():
@@ -367,5 +374,6 @@ class BlockingRunner:
         if self._wake_pair is not None and not self._running:
             (waker, wakee), self._wake_pair = self._wake_pair, None
             self.remove_reader(wakee.fileno())
+            self._close.detach()
             waker.close()
             wakee.close()

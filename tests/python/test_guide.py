@@ -1,4 +1,4 @@
-"""The examples of docs/deferreds.md run, and print what stands below them."""
+"""The examples of the guides in docs run, and print what stands below them."""
 
 import importlib.util
 import os
@@ -11,7 +11,7 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-GUIDE = ROOT / "docs" / "deferreds.md"
+GUIDES = [ROOT / "docs" / "deferreds.md", ROOT / "docs" / "promises.md"]
 README = ROOT / "README.md"
 RUST = ROOT / "tests" / "rust" / "tests" / "guide.rs"
 PACKAGE = ROOT / "wasm" / "dist" / "node.js"
@@ -31,10 +31,10 @@ class Example:
         return PROGRAM.match(self.code) is not None
 
 
-def sections():
+def sections(guide):
     """The examples below each heading of the second level, by that."""
-    text = GUIDE.read_text()
-    title, found = "Deferreds", {}
+    text = guide.read_text()
+    title, found = guide.stem, {}
     at = 0
     for block in BLOCK.finditer(text):
         for heading in re.findall(r"^## (.*)$", text[at : block.start()], re.MULTILINE):
@@ -52,14 +52,21 @@ def sections():
 
 def runs():
     """What runs in one process: a program, or the other examples of a section, in their order."""
-    for title, examples in sections().items():
-        python = [example for example in examples if example.language == "python"]
-        together = [example for example in python if not example.is_program]
-        if together:
-            yield pytest.param(together, id=title)
-        for program in python:
-            if program.is_program:
-                yield pytest.param([program], id=program.code.splitlines()[0].strip("# "))
+    for guide in GUIDES:
+        for title, examples in sections(guide).items():
+            python = [example for example in examples if example.language == "python"]
+            together = [example for example in python if not example.is_program]
+            if together:
+                yield pytest.param(guide, together, id=title)
+            for program in python:
+                if program.is_program:
+                    name = program.code.splitlines()[0].strip("# ")
+                    yield pytest.param(guide, [program], id=name)
+
+
+def in_language(guide, language):
+    found = sections(guide).values()
+    return [example for those in found for example in those if example.language == language]
 
 
 def script(examples):
@@ -72,12 +79,12 @@ def script(examples):
     return "\n".join(lines)
 
 
-@pytest.mark.parametrize("examples", list(runs()))
-def test_python(examples, tmp_path):
+@pytest.mark.parametrize(("guide", "examples"), list(runs()))
+def test_python(guide, examples, tmp_path):
     code = script(examples)
     if "twisted.internet" in code and importlib.util.find_spec("twisted") is None:
         pytest.skip("needs Twisted")
-    file = tmp_path / GUIDE.name
+    file = tmp_path / guide.name
     # What ends the process would leave out the mark.
     file.write_text(code if len(examples) > 1 else code.rpartition("\n")[0])
     command = [sys.executable, "-W", "error", file]
@@ -90,8 +97,9 @@ def test_python(examples, tmp_path):
 
 @pytest.mark.skipif(not PACKAGE.exists(), reason="needs the npm package")
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
-def test_javascript(tmp_path):
-    (example,) = [e for es in sections().values() for e in es if e.language == "js"]
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
+def test_javascript(guide, tmp_path):
+    (example,) = in_language(guide, "js")
     file = tmp_path / "guide.mjs"
     file.write_text(example.code.replace('from "marotte"', f'from "{PACKAGE.as_uri()}"'))
     environment = {**os.environ, "NO_COLOR": "1"}
@@ -110,27 +118,32 @@ def test_the_example_of_the_readme():
     assert (done.stderr, done.returncode, done.stdout) == ("", 0, said + "\n")
 
 
-def test_the_rust_example_is_tested():
-    (example,) = [e for es in sections().values() for e in es if e.language == "rust"]
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
+def test_the_rust_example_is_tested(guide):
+    (example,) = in_language(guide, "rust")
     tested = [line.strip() for line in RUST.read_text().splitlines()]
     code = [line.strip() for line in example.code.splitlines()]
     assert "\n".join(code) in "\n".join(tested)
 
 
-def test_every_example_is_found():
-    text = GUIDE.read_text()
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
+def test_every_example_is_found(guide):
+    text = guide.read_text()
     fences = len(re.findall(r"^```", text, re.MULTILINE))
     assert fences == 2 * len(BLOCK.findall(text))
     known = {"python", "text", "rust", "js"}
     assert {language for language, _ in BLOCK.findall(text)} == known
 
 
-def test_links_lead_somewhere():
-    text = GUIDE.read_text()
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.stem)
+def test_links_lead_somewhere(guide):
+    text = guide.read_text()
     headings = {anchor(heading) for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
     for target in re.findall(r"\]\(([^)]+)\)", text):
+        if target.startswith("http"):
+            continue
         path, _, part = target.partition("#")
-        there = text if not path else (GUIDE.parent / path).resolve()
+        there = text if not path else (guide.parent / path).resolve()
         if path:
             assert there.exists(), target
         if part and not path:
