@@ -39,6 +39,7 @@ __all__ = [
     "Send",
     "Tub",
     "_LocalVat",
+    "_Turns",
     "__version__",
     "_unwind_generator",
     "ensureDeferred",
@@ -350,6 +351,14 @@ class Send:
         >>> send([3, 1, 2]).index(1)._wait()
         1
         """
+
+@final
+class _Turns:
+    """The turns of one event loop; calling it runs some. The runners of :mod:`marotte._runner`
+    keep one for each loop."""
+
+    def __new__(cls) -> _Turns: ...
+    def __call__(self, /, *args: object, **kwargs: object) -> None: ...
 
 @final
 class _LocalVat:

@@ -15,9 +15,9 @@ CHECKS = ["fetch", "chain", "values", "error", "callback", "promise"]
 MATRIX = [
     (client, server, scheme)
     for client in ("rust", "python", "node")
-    for server in ("rust", "python")
+    for server in ("rust", "python", "node")
     for scheme in ("tcp", "ws")
-    if (client, scheme) != ("node", "tcp")
+    if scheme == "ws" or "node" not in (client, server)
 ]
 
 
@@ -62,7 +62,15 @@ def built():
     rust_peer()
 
 
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize(("client", "server", "scheme"), MATRIX)
+RUNS = [
+    (*pair, check)
+    for pair in MATRIX
+    for check in CHECKS
+    # JavaScript has no symbols like the wire's: it reads them as text, and so it gives them back.
+    if (pair[1], check) != ("node", "values")
+]
+
+
+@pytest.mark.parametrize(("client", "server", "scheme", "check"), RUNS)
 def test_client_and_server_agree(client, server, scheme, check):
     assert outcome(client, server, scheme)[check] == "ok"

@@ -265,7 +265,9 @@ def test_an_error_keeps_its_type_and_tells_where_it_happened_only_if_allowed(tra
         with marotte.Tub(tracebacks=tracebacks) as server, marotte.Tub() as client:
             server.listen("tcp://127.0.0.1:0")
             shop = client.getReference(server.registerReference(Shop()))
-            with pytest.raises(marotte.RemoteError, match="^LookupError: no bread today$") as caught:
+            with pytest.raises(
+                marotte.RemoteError, match="^LookupError: no bread today$"
+            ) as caught:
                 await getattr(shop, method)("bread")
             assert caught.value.type == "LookupError"
             if tracebacks:
@@ -289,7 +291,9 @@ def test_a_traceback_goes_on_to_others_only_if_allowed(tracebacks):
             between.listen("tcp://127.0.0.1:0")
             shop = between.getReference(server.registerReference(Shop()))
             agent = client.getReference(between.registerReference(Agent(shop)))
-            with pytest.raises(marotte.RemoteError, match="^LookupError: no bread today$") as caught:
+            with pytest.raises(
+                marotte.RemoteError, match="^LookupError: no bread today$"
+            ) as caught:
                 await agent.buy("bread")
             assert caught.value.type == "LookupError"
             assert (caught.value.traceback is not None) == tracebacks

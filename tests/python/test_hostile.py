@@ -152,9 +152,7 @@ async def test_peer_that_resets_the_connection():
     with meet() as link:
         async with stranger(link) as (_, writer):
             linger = struct.pack("ii", 1, 0)
-            writer.get_extra_info("socket").setsockopt(
-                socket.SOL_SOCKET, socket.SO_LINGER, linger
-            )
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             writer.write(b"10:<")
             await asyncio.sleep(0.01)
         await serves_others(link)
@@ -194,7 +192,9 @@ async def test_message_in_single_bytes():
             for byte in greeting:
                 writer.write(bytes([byte]))
                 await writer.drain()
-            writer.write(framed(b"<10'op:deliver<11'desc:export0+>[5'fetch2:it]0+<18'desc:import-object1+>>"))
+            writer.write(
+                framed(b"<10'op:deliver<11'desc:export0+>[5'fetch2:it]0+<18'desc:import-object1+>>")
+            )
             assert b"fulfill" in await asyncio.wait_for(frame(reader), 10)
 
 

@@ -203,7 +203,11 @@ async def test_list_that_contains_itself_is_refused():
 async def test_integer_of_more_digits_than_python_prints(digits):
     number = 10**digits + 10 ** (digits // 2) - 7
     with meet() as link:
-        assert await link.remote.echo([number, -number, 10**digits]) == [number, -number, 10**digits]
+        assert await link.remote.echo([number, -number, 10**digits]) == [
+            number,
+            -number,
+            10**digits,
+        ]
 
 
 @pytest.mark.parametrize(

@@ -265,8 +265,10 @@ impl<H: Host> Connection<H> {
 
     /// Takes everything that waits, and where its messages end if the transport must keep them
     /// apart; `spare` becomes the next buffer. For transports that wrap whole messages.
-    pub fn take_output(&self, spare: Vec<u8>) -> (Vec<u8>, Vec<usize>) {
+    pub fn take_output(&self, mut spare: Vec<u8>) -> (Vec<u8>, Vec<usize>) {
         self.awake.store(false, Ordering::Release);
+        // What is in it was meant for somebody else, or has been sent.
+        spare.clear();
         let mut session = lock(&self.session);
         if session.outbox().is_empty() {
             return (spare, Vec::new());

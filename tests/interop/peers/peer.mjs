@@ -1,6 +1,26 @@
-// The Node side of the tests between languages: `node peer.mjs call URI` prints a line for each check.
+// The Node side of the tests between languages: `node peer.mjs serve ws` prints a URI and serves until it is killed;
+// `node peer.mjs call URI` prints a line for each check, and `node peer.mjs chains URI` what chains of up to eight calls
+// cost: a line of JSON for each.
 import assert from "node:assert/strict";
 import { Referenceable, Tub } from "../../../wasm/dist/node.js";
+
+class Service extends Referenceable {
+  echo(value) {
+    return value;
+  }
+  itself() {
+    return this;
+  }
+  fail(message) {
+    throw new RangeError(message);
+  }
+  call(listener, value) {
+    return listener.notify(value);
+  }
+  async sum(one, other) {
+    return (await one) + other;
+  }
+}
 
 class Listener extends Referenceable {
   noted = [];
@@ -53,16 +73,44 @@ const checks = {
   },
 };
 
-const tub = new Tub();
-const remote = tub.getReference(process.argv[3]);
-await remote;
-console.log("fetch ok");
-for (const [name, check] of Object.entries(checks)) {
-  try {
-    await check(remote, tub);
-    console.log(`${name} ok`);
-  } catch (problem) {
-    console.log(`${name} ${String(problem.message).replaceAll("\n", " ")}`);
+async function call(uri) {
+  const tub = new Tub();
+  const remote = tub.getReference(uri);
+  await remote;
+  console.log("fetch ok");
+  for (const [name, check] of Object.entries(checks)) {
+    try {
+      await check(remote, tub);
+      console.log(`${name} ok`);
+    } catch (problem) {
+      console.log(`${name} ${String(problem.message).replaceAll("\n", " ")}`);
+    }
   }
+  await tub.close();
 }
-await tub.close();
+
+async function chains(uri) {
+  const tub = new Tub();
+  const remote = await tub.getReference(uri);
+  for (let length = 1; length <= 8; length++) {
+    for (let i = 0; i < 3; i++) {
+      const trips = tub.stats().round_trips;
+      const begun = performance.now();
+      let end = remote;
+      for (let k = 1; k < length; k++) end = end.itself();
+      assert.equal(await end.echo(length), length);
+      const ms = performance.now() - begun;
+      console.log(JSON.stringify({ length, ms, round_trips: tub.stats().round_trips - trips }));
+    }
+  }
+  await tub.close();
+}
+
+async function serve() {
+  const tub = new Tub();
+  await tub.listen("ws://127.0.0.1:0");
+  console.log(tub.registerReference(new Service()));
+}
+
+const [, , command, argument] = process.argv;
+await { call, chains, serve }[command](argument);

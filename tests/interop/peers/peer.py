@@ -1,10 +1,13 @@
 """The Python side of the tests between languages: ``peer.py serve tcp|ws`` prints a URI and serves
-until it is killed; ``peer.py call URI`` prints a line for each check, and
-``peer.py chain URI`` what a chain of dependent calls gives."""
+until it is killed; ``peer.py call URI`` prints a line for each check,
+``peer.py chain URI`` what a chain of dependent calls gives, and ``peer.py chains URI`` what chains of
+up to eight calls cost: a line of JSON for each."""
 
 import asyncio
+import json
 import math
 import sys
+import time
 
 import marotte
 
@@ -112,6 +115,22 @@ async def end_of_chain(uri):
         print(await tub.getReference(uri).itself().itself().echo("end"))
 
 
+async def chains(uri):
+    with marotte.Tub() as tub:
+        remote = await tub.getReference(uri)
+        for length in range(1, 9):
+            for _ in range(3):
+                trips = tub.stats()["round_trips"]
+                begun = time.perf_counter()
+                end = remote
+                for _ in range(length - 1):
+                    end = end.itself()
+                assert await end.echo(length) == length
+                ms = 1000 * (time.perf_counter() - begun)
+                trips = tub.stats()["round_trips"] - trips
+                print(json.dumps({"length": length, "ms": ms, "round_trips": trips}))
+
+
 async def serve(scheme):
     tub = marotte.Tub()
     tub.listen(f"{scheme}://127.0.0.1:0")
@@ -120,4 +139,5 @@ async def serve(scheme):
 
 
 if __name__ == "__main__":
-    asyncio.run({"serve": serve, "call": call, "chain": end_of_chain}[sys.argv[1]](sys.argv[2]))
+    commands = {"serve": serve, "call": call, "chain": end_of_chain, "chains": chains}
+    asyncio.run(commands[sys.argv[1]](sys.argv[2]))

@@ -97,6 +97,24 @@ fn pipelined_deliveries_are_on_the_wire_before_any_reply() {
 // Order.
 
 #[test]
+fn a_buffer_that_is_used_again_brings_nothing_of_what_it_held() {
+    let mut pair = Pair::new();
+    pair.b
+        .register("it", object(|_, _| reply(Ok::<_, Error>(1))));
+    let it = pair.fetch("it");
+    pair.run();
+    let held = b"what was written to somebody else".to_vec();
+    let (nothing, ends) = pair.at_a.connection.take_output(held.clone());
+    assert_eq!((nothing, ends), (Vec::new(), Vec::new()));
+    let answer = it.send("call", &());
+    let (call, _) = pair.at_a.connection.take_output(held);
+    assert!(call.windows(10).any(|part| part == b"op:deliver"));
+    let (nothing, _) = pair.at_a.connection.take_output(call);
+    assert!(nothing.is_empty());
+    drop(answer);
+}
+
+#[test]
 fn calls_to_one_object_arrive_in_the_order_they_were_made() {
     let mut pair = Pair::new();
     pair.piece = 7;

@@ -1,9 +1,11 @@
 //! The Rust side of the tests between languages: `interop_peer serve tcp|ws` prints a URI and
-//! serves until it is killed; `interop_peer call URI` prints a line for each check, and
-//! `interop_peer chain URI` what a chain of dependent calls gives.
+//! serves until it is killed; `interop_peer call URI` prints a line for each check,
+//! `interop_peer chain URI` what a chain of dependent calls gives, and `interop_peer chains URI` what
+//! chains of up to eight calls cost: a line of JSON for each.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use marotte::{Error, Promise, Reference, Symbol, Tub, Value};
 
@@ -175,8 +177,28 @@ async fn main() {
             let end = builder.send("itself", &()).send("echo", &("end",));
             println!("{}", end.when::<String>().await.expect("it arrives"));
         }
+        ["chains", uri] => chains(&tub, uri).await.expect("every chain ends"),
         _ => panic!("usage: interop_peer serve tcp|ws, or interop_peer call URI"),
     }
+}
+
+async fn chains(tub: &Tub, uri: &str) -> Result<(), Error> {
+    let remote = Promise::from(tub.get_reference(uri).when::<Reference>().await?);
+    for length in 1..=8 {
+        for _ in 0..3 {
+            let trips = tub.stats().round_trips;
+            let begun = Instant::now();
+            let mut end = remote.clone();
+            for _ in 1..length {
+                end = end.send("itself", &());
+            }
+            assert_eq!(end.send("echo", &(length,)).when::<i32>().await?, length);
+            let ms = begun.elapsed().as_secs_f64() * 1000.0;
+            let trips = tub.stats().round_trips - trips;
+            println!(r#"{{"length": {length}, "ms": {ms}, "round_trips": {trips}}}"#);
+        }
+    }
+    Ok(())
 }
 
 fn report(check: &str, result: Result<(), String>) {
