@@ -46,6 +46,8 @@ pub struct RemoteError {
     pub message: Arc<str>,
     /// Where it happened, in the words of the far side's language, if that tells its peers.
     pub traceback: Option<Arc<str>>,
+    /// The encoded reason, if it is plain data and no error: it is passed on as it is.
+    pub(crate) reason: Option<Arc<[u8]>>,
 }
 
 /// What stands between a message and its traceback on the wire, where a failure is one text.
@@ -68,6 +70,7 @@ impl RemoteError {
         Self {
             message: message.into(),
             traceback,
+            reason: None,
         }
     }
 
@@ -111,6 +114,7 @@ impl Error {
         Self::Remote(RemoteError {
             message: message.as_ref().into(),
             traceback: None,
+            reason: None,
         })
     }
 

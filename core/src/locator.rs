@@ -163,6 +163,45 @@ pub struct SturdyRef {
     pub swiss: Vec<u8>,
 }
 
+impl SturdyRef {
+    /// Writes `<ocapn-sturdyref peer swiss>`, as it is passed in messages.
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.put_record("ocapn-sturdyref", |out| {
+            self.location.write(out);
+            out.put_bytes(&self.swiss);
+        });
+    }
+
+    /// Reads a whole record, as messages have it. `None` if it is none.
+    pub fn from_record(bytes: &[u8]) -> Option<Self> {
+        let mut cursor = Cursor::new(bytes);
+        let (Token::Record, Token::Symbol("ocapn-sturdyref")) =
+            (cursor.next().ok()?, cursor.next().ok()?)
+        else {
+            return None;
+        };
+        Self::read_fields(&mut cursor).ok()
+    }
+
+    /// Reads what stands behind the label of what [`Self::write`] writes.
+    pub(crate) fn read_fields(cursor: &mut Cursor<'_>) -> Result<Self, SyrupError> {
+        let location = Location::read(cursor)?;
+        let at = cursor.position();
+        let swiss = match cursor.next()? {
+            Token::Bytes(swiss) => swiss.to_vec(),
+            // So the Locators draft has it.
+            Token::Str(swiss) => swiss.as_bytes().to_vec(),
+            _ => {
+                return Err(SyrupError::Malformed {
+                    at,
+                    why: "a swiss number must be bytes",
+                });
+            }
+        };
+        Ok(Self { location, swiss })
+    }
+}
+
 impl fmt::Debug for SturdyRef {
     /// Leaves the secret out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

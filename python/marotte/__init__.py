@@ -22,6 +22,7 @@ from marotte._core import (
     Referenceable,
     RemoteReference,
     Resolver,
+    SturdyRef,
     Tub,
     __version__,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "RemoteError",
     "RemoteReference",
     "Resolver",
+    "SturdyRef",
     "Symbol",
     "Tub",
     "__version__",

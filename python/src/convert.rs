@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use marotte::Error;
 use marotte::host::{Outcome, Ref};
 use marotte::passable::{Builder, Item, ReadError, Reader};
 use marotte::syrup::Int;
+use marotte::{Error, SturdyRef};
 use pyo3::PyTypeInfo;
 use pyo3::exceptions::PyBaseException;
 use pyo3::prelude::*;
@@ -18,7 +18,7 @@ use crate::errors::{RemoteError, describe, remote};
 use crate::host::{PyHost, PyVat, unwrap_reference};
 use crate::invoke::is_callable;
 use crate::promise::{Promise, RemoteReference};
-use crate::values::{Referenceable, symbol_type};
+use crate::values::{PySturdyRef, Referenceable, symbol_type};
 
 pub(crate) type PyBuilder = Builder<Ref<PyHost>>;
 
@@ -111,6 +111,8 @@ fn emit_other(out: &mut PyBuilder, value: &Bound<'_, PyAny>, depth: usize) -> Re
         out.reference(Ref::Far(Arc::clone(&reference.get().import)));
     } else if value.is_instance_of::<Referenceable>() || is_callable(value) {
         out.reference(Ref::Local(value.clone().unbind()));
+    } else if let Ok(sturdy) = value.cast::<PySturdyRef>() {
+        out.sturdy_ref(&sturdy.get().0);
     } else if symbol_type(py).is_ok_and(|symbol| value.is_instance(symbol).unwrap_or(false)) {
         let text = value.cast::<PyString>().map_err(|_| refused(value))?;
         emit_text(out, text, PyBuilder::symbol)?;
@@ -258,6 +260,10 @@ fn accept_item<'py>(
         Item::Float(value) => PyFloat::new(py, value).into_any(),
         Item::Str(text) => PyString::new(py, text).into_any(),
         Item::Symbol(name) => symbol_type(py)?.call1((name,))?,
+        Item::SturdyRef(record) => match SturdyRef::from_record(record) {
+            Some(sturdy) => Bound::new(py, PySturdyRef(sturdy))?.into_any(),
+            None => return Err(RemoteError::new_err("a sturdy reference is malformed")),
+        },
         Item::Bytes(bytes) => PyBytes::new(py, bytes).into_any(),
         Item::Error(message) => remote(py, &marotte::RemoteError::from_wire(message))
             .into_value(py)

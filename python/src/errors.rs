@@ -63,6 +63,16 @@ pub(crate) fn describe(py: Python<'_>, error: &PyErr, with_traceback: bool) -> S
     told.to_wire(true).into_owned()
 }
 
+/// The reason that a peer is to get as it is, instead of an error: a RemoteError's that is not text.
+pub(crate) fn plain_reason<'py>(py: Python<'py>, error: &PyErr) -> Option<Bound<'py, PyAny>> {
+    if !error.is_instance_of::<RemoteError>(py) {
+        return None;
+    }
+    let args = error.value(py).getattr(intern!(py, "args")).ok()?;
+    let reason = args.get_item(0).ok()?;
+    (!reason.is_exact_instance_of::<PyString>()).then_some(reason)
+}
+
 /// Where it happened, here or at a peer that told us.
 fn traceback(py: Python<'_>, error: &PyErr) -> PyResult<Option<String>> {
     let value = error.value(py);

@@ -3,11 +3,11 @@
 use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
 
-use marotte::Error;
 use marotte::host::{Host, Message, Outcome, Ref, Reply};
 use marotte::passable::{Item, View};
 use marotte::promise::Cell;
 use marotte::vat::{Connection, TurnQueue, Vat};
+use marotte::{Error, Location};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -60,6 +60,10 @@ pub(crate) enum Callback {
     Future(Py<PyAny>),
 }
 
+/// Connects to a peer.
+type Dialler =
+    Box<dyn Fn(Python<'_>, &Location) -> Result<Arc<Connection<PyHost>>, Error> + Send + Sync>;
+
 /// What a Python vat keeps: how to get things done on its event loop.
 pub(crate) struct Home {
     /// A runner of `marotte._runner`; chosen at the first use that needs it.
@@ -73,6 +77,8 @@ pub(crate) struct Home {
     /// `runner.enter` and `runner.leave`.
     steps: PyOnceLock<(Py<PyAny>, Py<PyAny>)>,
     idle: PyOnceLock<Py<IdleTimer>>,
+    /// The tub's; a vat without a tub has none.
+    dialler: OnceLock<Dialler>,
 }
 
 impl Home {
@@ -85,6 +91,7 @@ impl Home {
             create_future: PyOnceLock::new(),
             steps: PyOnceLock::new(),
             idle: PyOnceLock::new(),
+            dialler: OnceLock::new(),
         }
     }
 
@@ -112,6 +119,10 @@ impl Home {
             Ok(turns.cast_into::<Turns>()?.unbind())
         })?;
         Ok(turns.bind(py))
+    }
+
+    pub(crate) fn set_dialler(&self, dialler: Dialler) {
+        let _ = self.dialler.set(dialler);
     }
 
     /// A new future of the event loop, and whether it wraps a Deferred.
@@ -352,6 +363,12 @@ impl Host for PyHost {
         f: impl FnOnce(View<'_, Ref<Self>>) -> T,
     ) -> T {
         with_scratch(|out| {
+            if let Some(reason) = errors::plain_reason(py, &failure.0)
+                && convert::emit_result(out, &reason).is_ok()
+            {
+                return f(out.view());
+            }
+            out.clear();
             out.error(&errors::describe(py, &failure.0, vat.shows_tracebacks()));
             f(out.view())
         })
@@ -385,6 +402,19 @@ impl Host for PyHost {
             (Ref::Far(import), Some(vat)) => RemoteReference::for_import(py, &vat, &import)
                 .map_or_else(|_| py.None(), |reference| reference.into_any().unbind()),
             (Ref::Far(_), None) => py.None(),
+        }
+    }
+
+    fn dial(
+        py: Python<'_>,
+        vat: &Arc<PyVat>,
+        to: &Location,
+    ) -> Result<Arc<Connection<Self>>, Error> {
+        match vat.home().dialler.get() {
+            Some(dial) => dial(py, to),
+            None => Err(Error::Misuse(
+                "objects that belong to no tub connect nowhere".to_owned(),
+            )),
         }
     }
 

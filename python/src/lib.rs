@@ -36,7 +36,7 @@ mod _core {
     #[pymodule_export]
     use crate::tub::{Listener, Tub, Turns};
     #[pymodule_export]
-    use crate::values::Referenceable;
+    use crate::values::{PySturdyRef, Referenceable};
 
     use super::*;
 

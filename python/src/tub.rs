@@ -23,7 +23,7 @@ use crate::host::{Failure, Home, PyHost, PyVat};
 use crate::invoke::is_callable;
 use crate::promise::Promise;
 use crate::socket::{Context, Socket};
-use crate::values::Referenceable;
+use crate::values::{PySturdyRef, Referenceable};
 
 const TCP: &str = "tcp-testing-only";
 const WEBSOCKET: &str = "websocket";
@@ -106,15 +106,20 @@ pub(crate) struct Tub {
 impl Tub {
     /// ``profile`` names the dialect of the wire; ``limits`` overrides receive limits by name;
     /// ``runner`` is ``"asyncio"``, ``"twisted"`` or ``"blocking"`` where the choice must not be
-    /// left to circumstances; ``tracebacks`` lets peers see where in this program a method failed.
+    /// left to circumstances; ``tracebacks`` lets peers see where in this program a method failed;
+    /// ``introduce`` lets peers that are passed an object of another one connect to that one; ``believe``
+    /// takes peers that connect for whom they say they are.
     #[new]
-    #[pyo3(signature = (*, profile="marotte", limits=None, runner=None, tracebacks=false))]
+    #[pyo3(signature = (*, profile="marotte", limits=None, runner=None, tracebacks=false, introduce=false, believe=false))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
         py: Python<'_>,
         profile: &str,
         limits: Option<&Bound<'_, PyDict>>,
         runner: Option<&str>,
         tracebacks: bool,
+        introduce: bool,
+        believe: bool,
     ) -> PyResult<Self> {
         let Some(profile) = Profile::named(profile) else {
             let known: Vec<_> = Profile::ALL.iter().map(|profile| profile.name).collect();
@@ -125,6 +130,8 @@ impl Tub {
         };
         let vat: Arc<PyVat> = Vat::new(Home::new());
         vat.show_tracebacks(tracebacks);
+        vat.introduce_peers(introduce);
+        vat.believe_hellos(believe);
         if let Some(name) = runner {
             let runner = py
                 .import("marotte._runner")?
@@ -134,17 +141,26 @@ impl Tub {
         let designator = data_encoding::BASE32_NOPAD
             .encode(&urandom(py)?)
             .to_lowercase();
-        Ok(Self {
-            shared: Arc::new(Shared {
-                vat,
-                designator,
-                profile,
-                limits: read_limits(limits)?,
-                epoch: Instant::now(),
-                listeners: Mutex::new(Vec::new()),
-                closed: AtomicBool::new(false),
-            }),
-        })
+        let shared = Arc::new(Shared {
+            vat,
+            designator,
+            profile,
+            limits: read_limits(limits)?,
+            epoch: Instant::now(),
+            listeners: Mutex::new(Vec::new()),
+            closed: AtomicBool::new(false),
+        });
+        let dialler = Arc::downgrade(&shared);
+        shared.vat.home().set_dialler(Box::new(move |py, to| {
+            let shared = dialler
+                .upgrade()
+                .ok_or_else(|| Error::Misuse("the tub is gone".to_owned()))?;
+            shared
+                .check_open()
+                .and_then(|()| shared.connect(py, to))
+                .map_err(|error| Error::Misuse(error.to_string()))
+        }));
+        Ok(Self { shared })
     }
 
     /// Accepts connections at ``tcp://host:port`` or ``ws://host:port``; port 0 lets the system
@@ -191,12 +207,15 @@ impl Tub {
         Ok(self.shared.vat.unregister(&sturdy.swiss).is_some())
     }
 
-    /// The object that a URI names, as a promise that can be called at once. The connection is
+    /// The object that a URI or a :class:`SturdyRef` names, as a promise that can be called at once. The connection is
     /// made, or an existing one used; what goes wrong breaks the promise.
     #[pyo3(name = "getReference")]
-    fn get_reference(&self, py: Python<'_>, uri: &str) -> PyResult<Py<Promise>> {
+    fn get_reference(&self, py: Python<'_>, uri: &Bound<'_, PyAny>) -> PyResult<Py<Promise>> {
         self.shared.check_open()?;
-        let sturdy: SturdyRef = uri.parse().map_err(bad_locator)?;
+        let sturdy: SturdyRef = match uri.cast::<PySturdyRef>() {
+            Ok(sturdy) => sturdy.get().0.clone(),
+            Err(_) => uri.extract::<&str>()?.parse().map_err(bad_locator)?,
+        };
         let vat = &self.shared.vat;
         if sturdy.location.designator == self.shared.designator {
             let outcome = match vat.registered(py, &sturdy.swiss) {
@@ -207,7 +226,7 @@ impl Tub {
             };
             return Ok(PyHost::new_promise(py, vat, Cell::settled(outcome)));
         }
-        let connection = self.connect(py, &sturdy.location)?;
+        let connection = self.shared.connect(py, &sturdy.location)?;
         Ok(connection.fetch(py, vat, &sturdy.swiss))
     }
 
@@ -263,10 +282,10 @@ impl Tub {
     }
 }
 
-impl Tub {
+impl Shared {
     /// The connection to a peer: one that is open, one that is being made, or a new one.
     fn connect(&self, py: Python<'_>, to: &Location) -> PyResult<Arc<Connection<PyHost>>> {
-        let shared = &self.shared;
+        let shared = self;
         if let Some(connection) = shared.vat.connection_to(to) {
             return Ok(connection);
         }
@@ -312,14 +331,14 @@ impl Tub {
                     Ok(IpAddr::V6(_)) => format!("[{host}]"),
                     _ => host.clone(),
                 };
-                Ok((format!("{host}:{port}"), Wire::stream(&self.shared.limits)))
+                Ok((format!("{host}:{port}"), Wire::stream(&self.limits)))
             }
             WEBSOCKET => {
                 let url = hint("url")?;
                 let address = websocket_address(url).ok_or_else(|| {
                     PyValueError::new_err(format!("cannot use {url:?}; it must be ws://host:port"))
                 })?;
-                let wire = Wire::websocket_client(url, &self.shared.limits)
+                let wire = Wire::websocket_client(url, &self.limits)
                     .map_err(|error| to_exception(Error::Misuse(error.to_string())))?;
                 Ok((address, wire))
             }

@@ -1,5 +1,9 @@
 //! What Python passes by reference, and the types that pass by value.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use marotte::SturdyRef;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -31,6 +35,38 @@ pub(crate) fn cached_type<'py>(
     name: &str,
 ) -> PyResult<&'py Bound<'py, PyType>> {
     cell.import(py, module, name)
+}
+
+/// A reference that can be written down: where a peer is, and an object's swiss number. Passed as such;
+/// whoever gets it may fetch the object.
+#[pyclass(frozen, module = "marotte", name = "SturdyRef", eq)]
+#[derive(PartialEq)]
+pub(crate) struct PySturdyRef(pub(crate) SturdyRef);
+
+#[pymethods]
+impl PySturdyRef {
+    /// Raises ``ValueError`` if ``uri`` is not one of an object.
+    #[new]
+    fn new(uri: &str) -> PyResult<Self> {
+        uri.parse()
+            .map(Self)
+            .map_err(|error| PyValueError::new_err(format!("{error}")))
+    }
+
+    fn __str__(&self) -> String {
+        self.0.to_string()
+    }
+
+    /// Leaves the secret out.
+    fn __repr__(&self) -> String {
+        format!("<SturdyRef at {}>", self.0.location)
+    }
+
+    fn __hash__(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.0.to_string().hash(&mut hasher);
+        hasher.finish()
+    }
 }
 
 /// `marotte.Symbol`, a `str` that passes as a symbol.

@@ -27,6 +27,7 @@ mod tables;
 pub use handoff::{Certificate, Give, Receive, Signed};
 pub use keys::{Keys, PublicKey};
 pub use op::{Desc, Target};
+pub(crate) use op::{GET, UNTAG};
 pub use outbox::Outbox;
 pub use profile::{Framing, Profile};
 pub use session::{Args, CloseReason, Config, Delivery, Incoming, Payload, Session};

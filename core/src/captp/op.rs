@@ -90,10 +90,34 @@ pub(super) enum Op<'a> {
         to: Target,
         resolver: u64,
     },
+    /// Part of a value, as a new answer.
+    Part {
+        to: Target,
+        kind: Part,
+        /// The field's name, the index or the tag, as it stands in the message.
+        key: &'a [u8],
+        answer: u64,
+    },
     GcExports(Vec<(u64, u64)>),
     GcAnswers(Vec<u64>),
     Abort(&'a str),
 }
+
+/// Which operation asks for a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    /// `op:get`: a dictionary's field.
+    Field,
+    /// `op:index`: a list's item.
+    Item,
+    /// `op:untag`: what is tagged.
+    Tagged,
+}
+
+/// The selector of the message by which a Marotte peer asks for a part of a value.
+pub(crate) const GET: &str = "marotte:get";
+/// The selector of a message that asks for what is tagged.
+pub(crate) const UNTAG: &str = "marotte:untag";
 
 /// What a delivery carries.
 #[derive(Debug)]
@@ -290,6 +314,9 @@ pub(super) fn parse<'a>(cursor: &mut Cursor<'a>, limits: &Limits) -> Result<Op<'
             }
             Op::Listen { to, resolver }
         }
+        "op:get" => part(cursor, Part::Field)?,
+        "op:index" => part(cursor, Part::Item)?,
+        "op:untag" => part(cursor, Part::Tagged)?,
         "op:gc-exports" | "op:gc-export" => {
             let (at, deltas) = (positions(cursor)?, positions(cursor)?);
             if at.len() != deltas.len() {
@@ -323,6 +350,31 @@ pub(super) fn parse<'a>(cursor: &mut Cursor<'a>, limits: &Limits) -> Result<Op<'
     };
     end_record(cursor, at)?;
     Ok(op)
+}
+
+/// What stands behind the label of `op:get`, `op:index` or `op:untag`.
+fn part<'a>(cursor: &mut Cursor<'a>, kind: Part) -> Result<Op<'a>, SyrupError> {
+    let to = target(cursor)?;
+    let at = cursor.position();
+    let is_key = match (kind, cursor.next()?) {
+        (Part::Field | Part::Tagged, Token::Str(_)) => true,
+        (Part::Item, Token::Int(index)) => index.to_u64().is_some(),
+        _ => false,
+    };
+    if !is_key {
+        return Err(SyrupError::Malformed {
+            at,
+            why: "a field's name or a tag must be a string, an index an integer from 0",
+        });
+    }
+    let key = cursor.span(at, cursor.position());
+    let answer = position(cursor)?;
+    Ok(Op::Part {
+        to,
+        kind,
+        key,
+        answer,
+    })
 }
 
 /// The position of a resolver that the sender exports.

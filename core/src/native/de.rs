@@ -12,6 +12,7 @@ use super::reference::Reference;
 use super::stash::{self, REFERENCE, Stashed};
 use crate::error::Error;
 use crate::host::Ref;
+use crate::locator::SturdyRef;
 use crate::passable::{Item, ReadError, Reader};
 
 /// Reads one value.
@@ -77,6 +78,10 @@ impl<'r, 'de> Decoder<'r, 'de> {
             Item::Float(value) => visitor.visit_f64(value),
             Item::Str(value) => visitor.visit_borrowed_str(value),
             Item::Symbol(value) => stashed(Stashed::Symbol(value.to_owned()), visitor),
+            Item::SturdyRef(record) => match SturdyRef::from_record(record) {
+                Some(sturdy) => stashed(Stashed::SturdyRef(sturdy), visitor),
+                None => Err(Unexpected("a sturdy reference is malformed".to_owned())),
+            },
             Item::Bytes(value) => visitor.visit_borrowed_bytes(value),
             Item::Error(message) => stashed(Stashed::Error(message.to_owned()), visitor),
             Item::Ref(reference) => {
@@ -118,6 +123,7 @@ fn stashed<'de, V: Visitor<'de>>(item: Stashed, visitor: V) -> Result<V::Value, 
         Stashed::Reference(_) => "a reference",
         Stashed::Error(_) => "an error",
         Stashed::Symbol(_) => "a symbol",
+        Stashed::SturdyRef(_) => "a sturdy reference",
         Stashed::BigInt(_) => "an integer of more than 128 bits",
     };
     stash::put(item);

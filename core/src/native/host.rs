@@ -10,10 +10,11 @@ use super::work;
 use crate::deferred::native::report_promise;
 use crate::error::{Error, RemoteError};
 use crate::host::{Host, Message, Outcome, Ref, Reply};
+use crate::locator::Location;
 use crate::passable::{Builder, Item, Passable, View};
 use crate::promise::Cell;
 use crate::sync::lock;
-use crate::vat::Vat;
+use crate::vat::{Connection, Vat};
 
 /// The Rust host.
 #[derive(Debug)]
@@ -174,12 +175,7 @@ impl Host for Native {
     }
 
     fn accept_failure((): (), _vat: &Arc<Vat<Self>>, reason: View<'_, Ref<Self>>) -> Error {
-        match reason.reader().next() {
-            Ok(Item::Error(message) | Item::Str(message) | Item::Symbol(message)) => {
-                Error::Remote(RemoteError::from_wire(message))
-            }
-            _ => Error::remote("the far side broke the promise with a value that is no error"),
-        }
+        self::reason(reason)
     }
 
     fn emit<T>(
@@ -198,6 +194,10 @@ impl Host for Native {
     ) -> T {
         let mut builder = Builder::default();
         match failure {
+            Error::Remote(RemoteError {
+                reason: Some(bytes),
+                ..
+            }) => return f(View { bytes, refs: &[] }),
             Error::Remote(remote) => builder.error(&remote.to_wire(vat.shows_tracebacks())),
             failure => builder.error(&failure.to_string()),
         }
@@ -223,9 +223,27 @@ impl Host for Native {
         Passed::new(builder.finish())
     }
 
+    fn dial((): (), vat: &Arc<Vat<Self>>, to: &Location) -> Result<Arc<Connection<Self>>, Error> {
+        vat.home().runtime().dial(to)
+    }
+
     fn schedule_turns(vat: &Arc<Vat<Self>>) {
         vat.home().runtime().schedule_turns();
     }
+}
+
+/// A failure with that reason. One that is no error and has references in it is known by its text
+/// only: they belong to a connection.
+pub(super) fn reason(value: View<'_, Ref<Native>>) -> Error {
+    let text = match value.reader().next() {
+        Ok(Item::Error(message)) => return Error::Remote(RemoteError::from_wire(message)),
+        Ok(Item::Str(text) | Item::Symbol(text)) => text,
+        _ => "the far side broke the promise with a value that is no error",
+    };
+    Error::Remote(RemoteError {
+        reason: value.refs.is_empty().then(|| value.bytes.into()),
+        ..RemoteError::from_wire(text)
+    })
 }
 
 /// Wakes a task outside of the lock: an executor may poll it at once, in this very stack.

@@ -104,7 +104,7 @@ impl Reference {
     /// ```no_run
     /// # fn example(builder: marotte::Reference) {
     /// let results = builder.call_remote::<String, _>("getResults", &());
-    /// results.add_callback(|text| println!("{text}"));
+    /// results.map(|text| println!("{text}"));
     /// # }
     /// ```
     #[track_caller]

@@ -2,10 +2,14 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 
+use super::Native;
+use crate::error::Error;
+use crate::locator::Location;
 use crate::sync::lock;
+use crate::vat::Connection;
 
 /// A future that can be handed to a runtime.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -16,6 +20,13 @@ pub trait Runtime: Send + Sync {
     fn schedule_turns(&self);
     /// Runs a future to its end.
     fn spawn(&self, future: BoxFuture<()>);
+    /// A connection to that place, which need not be open yet.
+    ///
+    /// # Errors
+    /// If nothing can be reached from here.
+    fn dial(&self, to: &Location) -> Result<Arc<Connection<Native>>, Error> {
+        Err(Error::Misuse(format!("{to} cannot be reached from here")))
+    }
 }
 
 /// What a Rust vat keeps: its runtime, and the lock that makes turns exclusive.
@@ -46,7 +57,7 @@ impl Home {
 
 /// Polls a future inside turns of the vat.
 pub(super) struct InTurn<F: ?Sized> {
-    pub(super) vat: std::sync::Arc<super::host::NativeVat>,
+    pub(super) vat: Arc<super::host::NativeVat>,
     pub(super) future: Pin<Box<F>>,
 }
 
@@ -54,7 +65,7 @@ impl<F: Future + ?Sized> Future for InTurn<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let vat = std::sync::Arc::clone(&self.vat);
+        let vat = Arc::clone(&self.vat);
         let _turn = vat.home().enter();
         self.future.as_mut().poll(cx)
     }

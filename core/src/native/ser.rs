@@ -282,6 +282,7 @@ impl<'a> ser::Serializer for Encoder<'a> {
             }
             Some(Stashed::Error(message)) => self.out.error(&message),
             Some(Stashed::Symbol(name)) => self.out.symbol(&name),
+            Some(Stashed::SturdyRef(sturdy)) => self.out.sturdy_ref(&sturdy),
             Some(Stashed::BigInt(decimal)) => {
                 if !self.out.integer(&decimal) {
                     return Err(Unpassable::new(format!("{decimal:?} as an integer")));

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 
 use super::reference::Reference;
+use crate::locator::SturdyRef;
 
 /// The name that stands for "a reference is in the stash".
 pub(super) const REFERENCE: &str = "$marotte::Reference";
@@ -16,6 +17,7 @@ pub(super) enum Stashed {
     Reference(Reference),
     Error(String),
     Symbol(String),
+    SturdyRef(SturdyRef),
     BigInt(String),
 }
 

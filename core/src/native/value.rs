@@ -8,6 +8,7 @@ use serde::ser::{Serialize, Serializer};
 use super::reference::Reference;
 use super::stash::{self, REFERENCE, Stashed};
 use crate::error::RemoteError;
+use crate::locator::SturdyRef;
 
 /// A symbol: a name that is not text. Peers use them for constants.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +47,8 @@ pub enum Value {
     Dict(BTreeMap<String, Self>),
     /// A reference to an object, or a promise.
     Reference(Reference),
+    /// A reference that can be written down, passed as such.
+    SturdyRef(Box<SturdyRef>),
     /// An error, passed as a value.
     Error(RemoteError),
 }
@@ -73,6 +76,29 @@ from! {
     Vec<u8> => Bytes: |v| v,
     Vec<Value> => List: |v| v,
     Reference => Reference: |v| v,
+}
+
+impl crate::Error {
+    /// A failure whose reason is plain data, not an error: peers see just that value.
+    ///
+    /// # Errors
+    /// If it is not passable, or holds references.
+    ///
+    /// ```
+    /// use marotte::{Error, Symbol};
+    /// let reason = Error::with_reason(&Symbol("cancelled".to_owned()))?;
+    /// assert_eq!(reason.to_string(), "cancelled");
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn with_reason<T: Serialize + ?Sized>(reason: &T) -> Result<Self, Self> {
+        let value = super::ser::value(reason)?;
+        if !value.refs().is_empty() {
+            return Err(Self::Misuse(
+                "a reason may hold no references: they belong to a connection".to_owned(),
+            ));
+        }
+        Ok(super::host::reason(value.view()))
+    }
 }
 
 impl Serialize for Symbol {
@@ -106,6 +132,9 @@ impl Serialize for Value {
             Self::List(items) => serializer.collect_seq(items),
             Self::Dict(entries) => serializer.collect_map(entries),
             Self::Reference(reference) => reference.serialize(serializer),
+            Self::SturdyRef(sturdy) => {
+                through_stash(Stashed::SturdyRef((**sturdy).clone()), serializer)
+            }
             Self::Error(error) => {
                 through_stash(Stashed::Error(error.message.to_string()), serializer)
             }
@@ -202,6 +231,7 @@ impl<'de> Visitor<'de> for Any {
             Some(Stashed::Reference(reference)) => Value::Reference(reference),
             Some(Stashed::Error(message)) => Value::Error(RemoteError::from_wire(&message)),
             Some(Stashed::Symbol(name)) => Value::Symbol(Symbol(name)),
+            Some(Stashed::SturdyRef(sturdy)) => Value::SturdyRef(Box::new(sturdy)),
             Some(Stashed::BigInt(decimal)) => Value::BigInt(decimal),
             None => return Value::deserialize(other),
         })

@@ -1,6 +1,7 @@
 //! Writing passables.
 
 use super::{Passable, View};
+use crate::locator::SturdyRef;
 use crate::syrup::{HOLE, NULL, Writer};
 
 /// A dictionary was given the same key twice.
@@ -111,6 +112,12 @@ impl<R> Builder<R> {
         self.out
             .bytes
             .put_record("desc:error", |out| out.put_str(message));
+    }
+
+    /// A reference that can be written down, passed as such: the peer fetches what it names, if it
+    /// wants to.
+    pub fn sturdy_ref(&mut self, reference: &SturdyRef) {
+        reference.write(&mut self.out.bytes);
     }
 
     /// A reference; its descriptor is written when a session sends the message.

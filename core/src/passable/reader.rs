@@ -1,6 +1,7 @@
 //! Reading passables.
 
 use super::View;
+use crate::locator::SturdyRef;
 use crate::syrup::{Cursor, Int, NULL, Record, SyrupError, Token, pass_reference};
 
 /// One step of reading a value. Containers come as an opening and a closing item.
@@ -24,6 +25,9 @@ pub enum Item<'a, R> {
     Bytes(&'a [u8]),
     /// An error's message.
     Error(&'a str),
+    /// A reference that can be written down, passed as such: nothing is fetched. The bytes are for
+    /// [`SturdyRef::from_record`].
+    SturdyRef(&'a [u8]),
     /// A reference.
     Ref(&'a R),
     /// A list opens.
@@ -175,6 +179,8 @@ impl<'a, R> Reader<'a, R> {
     }
 
     fn record(&mut self) -> Result<Item<'a, R>, ReadError> {
+        // Behind the bracket, which was read.
+        let start = self.cursor.position() - 1;
         let Token::Symbol(label) = self.cursor.next()? else {
             return Err(ReadError::Shape("a record's label must be a symbol"));
         };
@@ -191,6 +197,15 @@ impl<'a, R> Reader<'a, R> {
                 // Peers may add fields (the drafts differ); only the message is kept.
                 self.skip_fields()?;
                 Item::Error(message)
+            }
+            "ocapn-sturdyref" => {
+                SturdyRef::read_fields(&mut self.cursor)?;
+                let Token::EndRecord = self.cursor.next()? else {
+                    return Err(ReadError::Shape("a record has too many fields"));
+                };
+                return Ok(Item::SturdyRef(
+                    self.cursor.span(start, self.cursor.position()),
+                ));
             }
             "exn:fail:mystery" => Item::Error("the far side keeps its reasons to itself"),
             label => {

@@ -88,6 +88,7 @@ impl Value {
             Item::Bytes(value) => Self::Bytes(value.to_vec()),
             Item::Error(message) => Self::Error(message.to_owned()),
             Item::Ref(reference) => Self::Ref(*reference),
+            Item::SturdyRef(_) => return Err(ReadError::Shape("not made here")),
             Item::List => {
                 let mut items = Vec::new();
                 while !reader.at_end_of_container() {

@@ -43,6 +43,8 @@ pub(crate) enum State<H: Host> {
 pub enum Route<H: Host> {
     /// They wait among the reactions.
     Here,
+    /// The same, until it is known which connection leads to the peer who will answer.
+    Opening,
     /// To the peer who will answer this question of ours: pipelining.
     Question(Arc<Connection<H>>, u64),
     /// To the peer whose promise this is.
@@ -202,6 +204,17 @@ impl<H: Host> Cell<H> {
     /// Puts an embargo on later messages, behind those in force.
     pub(crate) fn add_embargo(&mut self, embargo: Arc<Embargo<H>>) {
         self.embargoes.push(embargo);
+    }
+
+    /// Notes that a peer will answer, as soon as there is a connection to it.
+    pub(crate) fn wait_for_opening(&mut self) {
+        if let State::Pending {
+            route: route @ Route::Here,
+            ..
+        } = &mut self.state
+        {
+            *route = Route::Opening;
+        }
     }
 
     /// Where messages go while the promise is pending.

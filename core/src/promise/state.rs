@@ -66,7 +66,9 @@ impl State {
                 match (cell.outcome(), cell.route()) {
                     (Some(Outcome::Broken(_)), _) => Step::Is(Self::Broken),
                     (Some(Outcome::Fulfilled(value)), _) => Step::Value(H::dup_value(cx, value)),
-                    (None, Some(Route::Question(..) | Route::Import(_))) => Step::Is(Self::Remote),
+                    (None, Some(Route::Question(..) | Route::Import(_) | Route::Opening)) => {
+                        Step::Is(Self::Remote)
+                    }
                     (None, Some(Route::Chained(next))) => Step::Next(H::dup_promise(cx, next)),
                     (None, Some(Route::Here) | None) => Step::Is(Self::Eventual),
                 }

@@ -67,7 +67,7 @@ fn stop<H: Host>(cx: H::Cx<'_>, cell: &mut Cell<H>) -> Option<(Vec<H::Callback>,
     let behind = match cell.route()? {
         Route::Question(connection, number) => Behind::Question(Arc::clone(connection), *number),
         Route::Chained(other) => Behind::Other(H::dup_promise(cx, other)),
-        Route::Here | Route::Import(_) => Behind::Nothing,
+        Route::Here | Route::Opening | Route::Import(_) => Behind::Nothing,
     };
     // Somebody has asked for this end.
     cell.mark_handled();

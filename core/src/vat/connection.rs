@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use super::gifts::{Gifts, Withdrawal, orphans};
+use super::gifts::{Gifts, orphans};
+use super::opening::Opening;
 use super::{Account, Vat};
 use crate::captp::{CloseReason, Config, Payload, Session, Stats};
 use crate::error::Error;
@@ -53,8 +54,8 @@ pub struct Connection<H: Host> {
     account: Arc<Account>,
     /// What the peer has left for others, or others want of it.
     pub(super) gifts: Mutex<Gifts<H>>,
-    /// Gifts to ask the peer for once the session is open.
-    pub(super) withdrawals: Mutex<Vec<Withdrawal<H>>>,
+    /// What to ask the peer for once the session is open.
+    pub(super) openings: Mutex<Vec<Opening<H>>>,
 }
 
 /// A reference to an object of a peer. Dropping the last handle gives it back to the peer.
@@ -129,7 +130,7 @@ impl<H: Host> Connection<H> {
             next_watcher: AtomicU64::new(0),
             account,
             gifts: Mutex::default(),
-            withdrawals: Mutex::default(),
+            openings: Mutex::new(Vec::new()),
         })
     }
 
@@ -162,14 +163,24 @@ impl<H: Host> Connection<H> {
         lock(&self.session).peer_location().cloned()
     }
 
-    /// True if we made this connection to that location.
-    ///
-    /// What a peer says of itself does not count: until transports prove who it is, anybody could
-    /// take another's name and be sent the secrets in references that were made out to that one.
+    /// True if we made this connection to that location; or if the peer says that it is there, and
+    /// is to be [believed](Vat::believe_hellos).
     pub(super) fn leads_to(&self, location: &Location) -> bool {
-        self.dialled
-            .as_ref()
-            .is_some_and(|to| to.same_peer(location))
+        match &self.dialled {
+            Some(to) => to.same_peer(location),
+            None => {
+                self.vat().is_some_and(|vat| vat.believes_hellos())
+                    && self.is_open()
+                    && self
+                        .peer_location()
+                        .is_some_and(|peer| peer.same_peer(location))
+            }
+        }
+    }
+
+    /// True if we made this connection.
+    pub(super) fn is_dialled(&self) -> bool {
+        self.dialled.is_some()
     }
 
     /// Counters of this connection.
@@ -339,11 +350,13 @@ impl<H: Host> Connection<H> {
             vat.later(callback, Outcome::Broken(failure));
         }
         let gifts = std::mem::take(&mut *lock(&self.gifts));
-        let withdrawals = std::mem::take(&mut *lock(&self.withdrawals));
+        let openings = std::mem::take(&mut *lock(&self.openings));
+        let openings = openings.into_iter().map(Opening::into_result);
         for question in remains
             .questions
             .into_iter()
-            .chain(orphans(gifts, withdrawals))
+            .chain(orphans(gifts))
+            .chain(openings)
         {
             let failure = H::failure(cx, Error::Disconnected(Arc::clone(&reason)));
             vat.settle(cx, question, Outcome::Broken(failure));

@@ -40,6 +40,7 @@ impl<H: Host> Vat<H> {
         let reply = match Extension::of(message.selector) {
             Some(Extension::Get) => self.get(cx, value, message, work),
             Some(Extension::Map) => self.map(cx, value, message, work),
+            Some(Extension::Untag) => Err(Error::remote("TypeError: the value is not tagged")),
             Some(Extension::Cancel) | None => Err(Error::not_a_target()),
         };
         reply.unwrap_or_else(|error| Reply::Failure(H::failure(cx, error)))

@@ -1,5 +1,7 @@
 //! What Marotte peers say to each other beyond the drafts, in ordinary messages.
 
+use crate::captp::{GET, UNTAG};
+
 /// A message that this vat answers itself. On the wire it is an `op:deliver` with a selector that no
 /// method has: a peer that does not know it breaks the answer, and the session goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,6 +12,8 @@ pub enum Extension {
     /// To a list: what a recorded program makes of each of its items. See
     /// [`Recording`](super::Recording).
     Map,
+    /// To tagged data: what is tagged, if the tag is the one given. No value here is tagged.
+    Untag,
     /// To the bootstrap object: the answer of that number is needed no more.
     Cancel,
 }
@@ -21,8 +25,9 @@ impl Extension {
     /// The selector.
     pub const fn selector(self) -> &'static str {
         match self {
-            Self::Get => "marotte:get",
+            Self::Get => GET,
             Self::Map => "marotte:map",
+            Self::Untag => UNTAG,
             Self::Cancel => "marotte:cancel",
         }
     }
@@ -34,6 +39,7 @@ impl Extension {
         match name {
             "get" => Some(Self::Get),
             "map" => Some(Self::Map),
+            "untag" => Some(Self::Untag),
             "cancel" => Some(Self::Cancel),
             _ => None,
         }

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use super::Vat;
 use super::connection::Connection;
+use super::opening::Opening;
 use crate::captp::{Give, Receive, Signed, Target};
 use crate::error::Error;
 use crate::host::{Host, Message, Outcome, Ref, Reply};
@@ -41,7 +42,7 @@ pub(super) struct Withdrawal<H: Host> {
     give: Signed<Give>,
     /// The connection that it came over, whose key must sign.
     via: Arc<Connection<H>>,
-    result: H::Promise,
+    pub(super) result: H::Promise,
 }
 
 impl<H: Host> Connection<H> {
@@ -176,15 +177,13 @@ impl<H: Host> Connection<H> {
         })
     }
 
-    /// Asks for gifts, now that the session is open.
-    pub(super) fn ask_for_gifts(self: &Arc<Self>, cx: H::Cx<'_>, vat: &Arc<Vat<H>>) {
-        let waiting = std::mem::take(&mut *lock(&self.withdrawals));
-        for withdrawal in waiting {
-            self.ask_for(cx, vat, withdrawal);
-        }
-    }
-
-    fn ask_for(self: &Arc<Self>, cx: H::Cx<'_>, vat: &Arc<Vat<H>>, withdrawal: Withdrawal<H>) {
+    /// Asks the exporter for a gift.
+    pub(super) fn ask_for_gift(
+        self: &Arc<Self>,
+        cx: H::Cx<'_>,
+        vat: &Arc<Vat<H>>,
+        withdrawal: Withdrawal<H>,
+    ) {
         let Withdrawal { give, via, result } = withdrawal;
         let ours = self.with_session(|session| {
             let id = session.session_id()?;
@@ -253,30 +252,14 @@ impl<H: Host> Vat<H> {
             via: Arc::clone(via),
             result,
         };
-        let ready = {
-            // Opening and closing take what waits here after they have changed the state.
-            let mut withdrawals = lock(&connection.withdrawals);
-            if connection.is_open() || connection.is_closed() {
-                Some(withdrawal)
-            } else {
-                withdrawals.push(withdrawal);
-                None
-            }
-        };
-        if let Some(withdrawal) = ready {
-            connection.ask_for(cx, self, withdrawal);
-        }
+        connection.when_open(cx, self, Opening::Withdraw(withdrawal));
     }
 }
 
 /// Whoever waits for what will not come.
-pub(super) fn orphans<H: Host>(
-    gifts: Gifts<H>,
-    withdrawals: Vec<Withdrawal<H>>,
-) -> impl Iterator<Item = H::Promise> {
-    let wanted = gifts.into_values().filter_map(|gift| match gift {
+pub(super) fn orphans<H: Host>(gifts: Gifts<H>) -> impl Iterator<Item = H::Promise> {
+    gifts.into_values().filter_map(|gift| match gift {
         Gift::Wanted(promise) => Some(promise),
         Gift::Deposited(_) => None,
-    });
-    wanted.chain(withdrawals.into_iter().map(|withdrawal| withdrawal.result))
+    })
 }

@@ -155,7 +155,7 @@ impl<H: Host> Connection<H> {
     ) -> Result<(), CloseReason> {
         match step {
             Step::Nothing | Step::Dropped(_) => {}
-            Step::Established => self.ask_for_gifts(cx, vat),
+            Step::Established => self.opened(cx, vat)?,
             Step::Orphaned { question, reason } => {
                 self.close(cx, reason.clone());
                 vat.settle(cx, question, Outcome::Broken(H::failure(cx, self.gone())));

@@ -14,6 +14,7 @@
 //! | `extension.rs` | the messages that Marotte peers add to the drafts |
 //! | `gifts.rs` | introducing peers to each other's objects |
 //! | `incoming.rs` | what a received message does |
+//! | `opening.rs` | what waits for a session to open; two peers that connect to each other at once |
 //! | `recording.rs`, `replay.rs` | `map`: a function recorded here, and replayed for each item there |
 //! | `send.rs` | sending a message to any reference |
 //! | `settle.rs` | settling promises, and keeping order when their messages change their way |
@@ -28,6 +29,7 @@ mod describe;
 mod extension;
 mod gifts;
 mod incoming;
+mod opening;
 mod recording;
 mod replay;
 mod send;
@@ -65,6 +67,8 @@ pub struct Vat<H: Host> {
     past: Mutex<Stats>,
     /// True if peers are told where a failure happened.
     tracebacks: AtomicBool,
+    /// True if peers are where they say that they are.
+    believes: AtomicBool,
     /// True if peers are introduced to each other's objects, instead of lending these.
     introduces: AtomicBool,
 }
@@ -88,6 +92,7 @@ impl<H: Host> Vat<H> {
             past: Mutex::new(Stats::default()),
             tracebacks: AtomicBool::new(false),
             introduces: AtomicBool::new(false),
+            believes: AtomicBool::new(false),
         })
     }
 
@@ -101,6 +106,18 @@ impl<H: Host> Vat<H> {
 
     pub(crate) fn introduces(&self) -> bool {
         self.introduces.load(Ordering::Relaxed)
+    }
+
+    /// Sets whether a peer that has connected to us is taken to be the one that it says it is: then its
+    /// connection is used to fetch from it by URI, too, and of two connections that two peers make to
+    /// each other at once one is kept. By default it is not. Without a transport that proves it, anybody
+    /// can take another's name, and is then sent the secrets in references to that one.
+    pub fn believe_hellos(&self, on: bool) {
+        self.believes.store(on, Ordering::Relaxed);
+    }
+
+    pub(crate) fn believes_hellos(&self) -> bool {
+        self.believes.load(Ordering::Relaxed)
     }
 
     /// Sets whether peers are told where a failure happened, as far as the language knows. By default

@@ -172,6 +172,13 @@ impl<H: Host> Vat<H> {
                             Hop::Ref(next)
                         }
                         Hop::Waits => {
+                            let opens = H::with_cell(cx, &promise, |cell| {
+                                matches!(cell.route(), Some(Route::Opening))
+                            });
+                            if let Some(result) = result.as_ref().filter(|_| opens) {
+                                // It will be the peer's to settle, too.
+                                H::with_cell(cx, result, Cell::wait_for_opening);
+                            }
                             let waiting = Reaction::Message(message.to_owned(cx), result.take());
                             match H::with_cell(cx, &promise, |cell| cell.react(waiting)) {
                                 Ok(()) => Hop::Waits,
@@ -249,7 +256,7 @@ fn next_hop<H: Host>(cx: H::Cx<'_>, cell: &Cell<H>) -> Hop<H> {
             Target::Export(import.position()),
         ),
         (None, Some(Route::Chained(other))) => Hop::Ref(Ref::Promise(H::dup_promise(cx, other))),
-        (None, Some(Route::Here) | None) => Hop::Waits,
+        (None, Some(Route::Here | Route::Opening) | None) => Hop::Waits,
     }
 }
 
@@ -313,16 +320,26 @@ impl<H: Host> Connection<H> {
     }
 
     /// Asks the peer's bootstrap object for what is registered under `swiss`.
-    pub fn fetch(self: &Arc<Self>, cx: H::Cx<'_>, vat: &Arc<Vat<H>>, swiss: &[u8]) -> H::Promise {
-        let result = H::new_promise(cx, vat, Cell::pending());
+    pub(super) fn ask_for_object(
+        self: &Arc<Self>,
+        cx: H::Cx<'_>,
+        vat: &Arc<Vat<H>>,
+        swiss: &[u8],
+        result: H::Promise,
+    ) {
         let mut args = crate::passable::Builder::default();
         args.bytes(swiss);
         let message = Message::new(Some("fetch"), args.view());
         let mut work = VecDeque::new();
-        let asked = Some(H::dup_promise(cx, &result));
         // Without a promise to look at it cannot be refused.
-        let _ = self.send(cx, Target::Export(0), None, message, asked, &mut work);
+        let _ = self.send(
+            cx,
+            Target::Export(0),
+            None,
+            message,
+            Some(result),
+            &mut work,
+        );
         vat.finish(cx, work);
-        result
     }
 }

@@ -258,7 +258,7 @@ fn way_of<H: Host>(route: &Route<H>) -> Option<(Arc<Connection<H>>, Target)> {
             Arc::clone(import.connection()),
             Target::Export(import.position()),
         )),
-        Route::Here | Route::Chained(_) => None,
+        Route::Here | Route::Opening | Route::Chained(_) => None,
     }
 }
 

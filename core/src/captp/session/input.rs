@@ -1,6 +1,6 @@
 //! What a session does with what it receives.
 
-use super::super::op::{Arguments, Desc, Op, StartSession, Target, parse};
+use super::super::op::{Arguments, Desc, GET, Op, Part, StartSession, Target, UNTAG, parse};
 use super::{Args, CloseReason, Delivery, Export, Incoming, Payload, Peer, Session, State};
 use crate::syrup::{Cursor, Writer};
 
@@ -68,23 +68,33 @@ impl<P: Payload> Session<P> {
                 {
                     return self.handle_resolution(position, selector, args, count);
                 }
-                self.stats.calls_received += 1;
-                if let Some(number) = answer {
-                    if self.answers.get(number).is_some() {
-                        return protocol("an answer number is used twice");
-                    }
-                    if self.answers.len() >= self.limits.max_answers {
-                        return protocol("limit passed: max_answers");
-                    }
-                }
-                Ok(Incoming::Deliver(Delivery {
+                self.call(Delivery {
                     to,
                     selector,
                     args,
                     answer,
                     resolver,
-                }))
+                })
             }
+            // What our own peers ask by a message, and more of it at once, is asked so by others.
+            Op::Part {
+                to,
+                kind,
+                key,
+                answer,
+            } => self.call(Delivery {
+                to,
+                selector: Some(match kind {
+                    Part::Field | Part::Item => GET,
+                    Part::Tagged => UNTAG,
+                }),
+                args: Args {
+                    bytes: key,
+                    descs: Vec::new(),
+                },
+                answer: Some(answer),
+                resolver: None,
+            }),
             Op::Listen { to, resolver } => Ok(Incoming::Listen { to, resolver }),
             Op::GcExports(deltas) => {
                 let mut dropped = Vec::new();
@@ -109,6 +119,20 @@ impl<P: Payload> Session<P> {
                 Ok(Incoming::Dropped(Vec::new(), dropped))
             }
         }
+    }
+
+    fn call<'a>(&mut self, call: Delivery<'a>) -> Result<Incoming<'a, P>, CloseReason> {
+        let protocol = |why: &str| Err(CloseReason::Protocol(why.to_owned()));
+        self.stats.calls_received += 1;
+        if let Some(number) = call.answer {
+            if self.answers.get(number).is_some() {
+                return protocol("an answer number is used twice");
+            }
+            if self.answers.len() >= self.limits.max_answers {
+                return protocol("limit passed: max_answers");
+            }
+        }
+        Ok(Incoming::Deliver(call))
     }
 
     fn handle_start<'a>(

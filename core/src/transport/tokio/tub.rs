@@ -5,7 +5,7 @@ use std::fmt::{Debug, Display};
 use std::future::IntoFuture;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use data_encoding::BASE32_NOPAD;
@@ -44,6 +44,11 @@ pub struct TubOptions {
     /// Whether peers are told where a failure happened, where that is known: in errors that came
     /// from other peers. See [`RemoteError::traceback`](crate::RemoteError::traceback).
     pub tracebacks: bool,
+    /// Whether a peer that is passed an object of another peer's is introduced to that one. See
+    /// [`Vat::introduce_peers`].
+    pub introduce: bool,
+    /// Whether peers that connect are taken for whom they say they are. See [`Vat::believe_hellos`].
+    pub believe: bool,
 }
 
 /// A vat of Rust objects on tokio: it offers objects to others and finds theirs.
@@ -117,6 +122,8 @@ impl Listener {
 struct OnTokio {
     handle: Handle,
     turns: Arc<Notify>,
+    /// Set once the tub is made, which owns this.
+    tub: Arc<OnceLock<Weak<Inner>>>,
 }
 
 impl Runtime for OnTokio {
@@ -126,6 +133,13 @@ impl Runtime for OnTokio {
 
     fn spawn(&self, future: BoxFuture<()>) {
         self.handle.spawn(future);
+    }
+
+    fn dial(&self, to: &Location) -> Result<Arc<Connection<Native>>, Error> {
+        match self.tub.get().and_then(Weak::upgrade) {
+            Some(tub) => tub.connect(to),
+            None => Err(Error::Misuse("the tub is gone".to_owned())),
+        }
     }
 }
 
@@ -166,14 +180,18 @@ impl Tub {
     pub fn with_options(options: TubOptions) -> Self {
         let handle = Handle::current();
         let notify = Arc::new(Notify::new());
+        let tub = Arc::new(OnceLock::new());
         let runtime = OnTokio {
             handle: handle.clone(),
             turns: Arc::clone(&notify),
+            tub: Arc::clone(&tub),
         };
         let vat = Vat::new(Home::new(runtime));
         vat.show_tracebacks(options.tracebacks);
+        vat.introduce_peers(options.introduce);
+        vat.believe_hellos(options.believe);
         handle.spawn(run_turns(Arc::downgrade(&vat), notify));
-        Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             vat,
             runtime: handle,
             designator: designator(),
@@ -181,7 +199,9 @@ impl Tub {
             epoch: Instant::now(),
             listeners: Mutex::new(Vec::new()),
             dialling: Mutex::new(()),
-        }))
+        });
+        let _ = tub.set(Arc::downgrade(&inner));
+        Self(inner)
     }
 
     /// Accepts TCP connections. `address` is `host:port`; port 0 lets the system choose.

@@ -1,0 +1,114 @@
+//! What waits until a session is open; and what is done when two peers connect to each other at once.
+
+use std::sync::Arc;
+
+use super::Vat;
+use super::connection::Connection;
+use super::gifts::Withdrawal;
+use crate::captp::CloseReason;
+use crate::host::Host;
+use crate::promise::{Cell, Route};
+use crate::sync::lock;
+
+/// Something to ask the peer's bootstrap object for. It is not written before it is known over which
+/// connection: two peers that connect to each other at once keep only one of two.
+pub(super) enum Opening<H: Host> {
+    /// An object by its swiss number.
+    Fetch(Vec<u8>, H::Promise),
+    /// A gift.
+    Withdraw(Withdrawal<H>),
+}
+
+impl<H: Host> Opening<H> {
+    pub(super) fn into_result(self) -> H::Promise {
+        match self {
+            Self::Fetch(_, result) => result,
+            Self::Withdraw(withdrawal) => withdrawal.result,
+        }
+    }
+}
+
+/// What the peer is told whose connection ends because the other one is kept.
+const CROSSED: &str = "Crossed hellos mitigated";
+
+impl<H: Host> Connection<H> {
+    /// Asks the peer's bootstrap object for what is registered under `swiss`.
+    pub fn fetch(self: &Arc<Self>, cx: H::Cx<'_>, vat: &Arc<Vat<H>>, swiss: &[u8]) -> H::Promise {
+        let cell = Cell::routed(Route::Opening);
+        let result = H::new_promise(cx, vat, cell);
+        let opening = Opening::Fetch(swiss.to_vec(), H::dup_promise(cx, &result));
+        self.when_open(cx, vat, opening);
+        result
+    }
+
+    /// Asks now, or once the session is open.
+    pub(super) fn when_open(
+        self: &Arc<Self>,
+        cx: H::Cx<'_>,
+        vat: &Arc<Vat<H>>,
+        opening: Opening<H>,
+    ) {
+        let ready = {
+            // Opening and closing take what waits here after they have changed the state.
+            let mut openings = lock(&self.openings);
+            if self.is_open() || self.is_closed() {
+                Some(opening)
+            } else {
+                openings.push(opening);
+                None
+            }
+        };
+        if let Some(opening) = ready {
+            self.ask_for(cx, vat, opening);
+        }
+    }
+
+    fn ask_for(self: &Arc<Self>, cx: H::Cx<'_>, vat: &Arc<Vat<H>>, opening: Opening<H>) {
+        match opening {
+            Opening::Fetch(swiss, result) => self.ask_for_object(cx, vat, &swiss, result),
+            Opening::Withdraw(withdrawal) => self.ask_for_gift(cx, vat, withdrawal),
+        }
+    }
+
+    /// The peer has said hello.
+    ///
+    /// # Errors
+    /// If the two have connected to each other at once, and the other connection is kept: of two, that
+    /// whose initiator's key has the higher identifier. (OCapN CapTP draft, "Crossed Hellos".)
+    pub(super) fn opened(
+        self: &Arc<Self>,
+        cx: H::Cx<'_>,
+        vat: &Arc<Vat<H>>,
+    ) -> Result<(), CloseReason> {
+        if let Some(ours) = self.crossed(vat) {
+            let mine = ours.with_session(|session| session.public_key().id());
+            let theirs = self.with_session(|session| session.peer_key().map(|key| key.id()));
+            if Some(mine) > theirs {
+                return Err(CloseReason::Local(CROSSED.to_owned()));
+            }
+            let moved = std::mem::take(&mut *lock(&ours.openings));
+            lock(&self.openings).extend(moved);
+            ours.close(cx, CloseReason::Local(CROSSED.to_owned()));
+        }
+        let waiting = std::mem::take(&mut *lock(&self.openings));
+        for opening in waiting {
+            self.ask_for(cx, vat, opening);
+        }
+        Ok(())
+    }
+
+    /// The connection that we are making to the peer that has made this one to us.
+    fn crossed(self: &Arc<Self>, vat: &Arc<Vat<H>>) -> Option<Arc<Self>> {
+        if self.is_dialled() || !vat.believes_hellos() {
+            return None;
+        }
+        let peer = self.peer_location()?;
+        let is_it = |other: &Arc<Self>| {
+            !Arc::ptr_eq(other, self)
+                && other.is_dialled()
+                && !other.is_open()
+                && other.leads_to(&peer)
+        };
+        vat.connections().into_iter().find(is_it)
+    }
+}
