@@ -241,3 +241,27 @@ test("mistakes are told where they are made", async (t) => {
   await client.close();
   assert.throws(() => client.getReference(uri), { message: "the tub is closed" });
 });
+
+test("a peer that is introduced calls the object over a connection of its own", async (t) => {
+  const [exporter, gifter, receiver] = [new Tub(), new Tub({ introduce: true }), new Tub()];
+  t.after(() => Promise.all([exporter, gifter, receiver].map((tub) => tub.close())));
+  await Promise.all([exporter.listen(), receiver.listen()]);
+  const counter = new Counter();
+  const held = [];
+  class Keeper extends Referenceable {
+    async keep(gift) {
+      held.push(await gift);
+      return held[0].increment();
+    }
+  }
+  const far = await gifter.getReference(exporter.registerReference(counter));
+  const keeper = gifter.getReference(receiver.registerReference(new Keeper()));
+  await keeper;
+  assert.equal(await far.increment(), 1);
+  const before = exporter.stats().calls_received;
+  assert.equal(await keeper.keep(far), 2);
+  // Without the gifter: it is not passed through.
+  await gifter.close();
+  assert.equal(await held[0].increment(), 3);
+  assert.ok(exporter.stats().calls_received - before >= 3);
+});

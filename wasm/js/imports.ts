@@ -7,7 +7,7 @@ import * as tape from "./tape.js";
 import { Tub, cancelled } from "./tub.js";
 import { runTurnsSoon, turn } from "./turns.js";
 import { putFailure, putValue } from "./values.js";
-import { ENOUGH, output, wasm } from "./wasm.js";
+import { ENOUGH, NOTHING, bytes, output, refresh, wasm } from "./wasm.js";
 
 export { cancelled, idle, turn, wake };
 export { runTurnsSoon as schedule_turns };
@@ -45,6 +45,18 @@ export function deferred_set_alarm(link: number, number: number): boolean {
 
 export function deferred_rang(): void {
   host.rang();
+}
+
+const decoder = new TextDecoder();
+
+/** Connects to a peer that another one has introduced. */
+export function dial(number: number, peerAt: number, peerLength: number, urlAt: number, urlLength: number): number {
+  return Tub.numbered(number)?.dial(text(peerAt, peerLength), text(urlAt, urlLength)) ?? NOTHING;
+}
+
+function text(at: number, length: number): string {
+  refresh();
+  return decoder.decode(bytes.subarray(at >>> 0, (at >>> 0) + length));
 }
 
 /** Delivers the message on the tape to an object, and replies. */

@@ -52,6 +52,11 @@ export interface TubOptions {
   limits?: Limits;
   /** Lets peers see where in this program a method failed: {@link RemoteError.traceback}. Default: `false`. */
   tracebacks?: boolean;
+  /**
+   * Introduces a peer that is passed an object of another peer's to that one: it connects there, instead of calling the
+   * object through this tub. Default: `false`.
+   */
+  introduce?: boolean;
 }
 
 /** Counters of all of a tub's connections: see {@link Tub.stats}. */
@@ -138,7 +143,7 @@ export class Tub implements Origin {
   isClosed = false;
 
   constructor(options: TubOptions = {}) {
-    const { profile = "marotte", limits = {}, tracebacks = false } = options;
+    const { profile = "marotte", limits = {}, tracebacks = false, introduce = false } = options;
     this.showsTracebacks = tracebacks;
     this.maxBytes = limits.maxMessageBytes ?? 64 << 20;
     // A message and its arguments are containers, too.
@@ -154,7 +159,7 @@ export class Tub implements Origin {
       tape.putNumber(typeof value === "number" && value >= 0 ? value : 0);
     }
     tape.putTag(tape.END_DICT);
-    this.number = wasm.tub_new(start, tape.end(start), tracebacks as unknown as number) >>> 0;
+    this.number = wasm.tub_new(start, tape.end(start), tracebacks as unknown as number, introduce as unknown as number) >>> 0;
     if (this.number === NOTHING) {
       throw new TypeError(`no such profile, or no such limit: ${JSON.stringify(options)} (profiles: ${profiles()})`);
     }
@@ -303,6 +308,16 @@ export class Tub implements Origin {
     const connection = new Connection(this, this.handshakeMs);
     this.connections.add(connection);
     return connection;
+  }
+
+  /** The number of the connection to a peer that was introduced. @internal */
+  dial(peer: string, url: string): number {
+    try {
+      return this.connectionTo(peer, { url }).number;
+    } catch {
+      // The core says that it cannot be reached.
+      return NOTHING;
+    }
   }
 
   private connectionTo(peer: string, hints: Record<string, string>): Connection {

@@ -17,7 +17,7 @@ use crate::state::{self, Tub};
 use crate::tape::{BadTape, Out, Tape, tag};
 
 /// Instead of a number: the tape was bad, or what was named is not there.
-const NOTHING: u32 = u32::MAX;
+pub(crate) const NOTHING: u32 = u32::MAX;
 /// A buffer above this size is given back after use.
 const KEEP: usize = 1 << 20;
 
@@ -135,7 +135,7 @@ fn limits(tape: &mut Tape<'_>) -> Result<Limits, BadTape> {
 
 /// A new tub. Tape: the profile's name, our designator, limits by name.
 #[wasm_bindgen]
-pub fn tub_new(start: u32, len: u32, tracebacks: bool) -> u32 {
+pub fn tub_new(start: u32, len: u32, tracebacks: bool, introduce: bool) -> u32 {
     let parsed = with_input(start, len, |mut tape| {
         let profile = Profile::named(tape.str()?).ok_or(BadTape)?;
         let location = Location {
@@ -149,6 +149,7 @@ pub fn tub_new(start: u32, len: u32, tracebacks: bool) -> u32 {
         Ok((profile, location, limits)) => state::add_tub(|number| {
             let vat = Vat::new(number);
             vat.show_tracebacks(tracebacks);
+            vat.introduce_peers(introduce);
             Tub {
                 vat,
                 profile,

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use marotte::host::{Message, Outcome, Ref, Reply};
 use marotte::passable::{Builder, Item, Passable, ReadError, View};
 use marotte::promise::Cell;
-use marotte::vat::{TurnQueue, Vat};
-use marotte::{Error, Host, RemoteError};
+use marotte::vat::{Connection, TurnQueue, Vat};
+use marotte::{Error, Host, Location, RemoteError};
 
 use crate::{imports, state, tape};
 
@@ -287,6 +287,23 @@ impl Host for JsHost {
 
     fn value_of((): (), reference: Ref<Self>) -> JsValue {
         JsValue::Ref(reference)
+    }
+
+    fn dial((): (), vat: &Arc<Vat<Self>>, to: &Location) -> Result<Arc<Connection<Self>>, Error> {
+        let peer = format!("{}.{}", to.designator, to.transport);
+        let url = to.hints.get("url").map_or("", String::as_str);
+        let number = imports::dial(
+            *vat.home(),
+            peer.as_ptr() as usize,
+            peer.len(),
+            url.as_ptr() as usize,
+            url.len(),
+        );
+        state::connection(number).ok_or_else(|| {
+            Error::Misuse(format!(
+                "{to} cannot be reached from JavaScript: it has no hint \"url\" that leads to a WebSocket"
+            ))
+        })
     }
 
     fn turn_queue(_vat: &Arc<Vat<Self>>) -> Arc<TurnQueue<Self>> {

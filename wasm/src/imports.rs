@@ -17,6 +17,15 @@ mod supplied {
         pub(crate) fn cancelled(handle: u32);
         /// Asks for `run_turns`, soon.
         pub(crate) fn schedule_turns();
+        /// Connects to a peer, `designator.transport`, by the hint `url`: where these texts are, and how
+        /// long. Returns the connection's number.
+        pub(crate) fn dial(
+            tub: u32,
+            peer: usize,
+            peer_len: usize,
+            url: usize,
+            url_len: usize,
+        ) -> u32;
         /// Asks for `flush`, soon.
         pub(crate) fn wake(connection: u32);
         /// Asks for `collect`, in about a tenth of a second.
@@ -51,6 +60,9 @@ mod supplied {
     pub(crate) fn turn(_number: u32) {}
     pub(crate) fn cancelled(_handle: u32) {}
     pub(crate) fn schedule_turns() {}
+    pub(crate) fn dial(_: u32, _: usize, _: usize, _: usize, _: usize) -> u32 {
+        crate::exports::NOTHING
+    }
     pub(crate) fn wake(_connection: u32) {}
     pub(crate) fn idle(_connection: u32) {}
     pub(crate) fn deferred_call(_link: u32, _number: u32, failed: bool) -> u32 {

@@ -349,6 +349,12 @@ fn write_values(
             Item::Float(value) => out.float(tag::FLOAT, value),
             Item::Str(text) | Item::Symbol(text) => out.str(text),
             Item::Bytes(bytes) => out.blob(tag::BYTES, bytes),
+            // JavaScript has no class for it yet.
+            Item::SturdyRef(_) => {
+                return Err(ReadError::UnknownRecord {
+                    label: "ocapn-sturdyref".to_owned(),
+                });
+            }
             Item::Error(message) => {
                 out.tag(tag::ERROR);
                 out.str(message);

@@ -92,16 +92,12 @@ impl Promise {
     /// Sends a message to what this promise will be; returns the promise for its result. `args` is
     /// a tuple, `()` for none. What goes wrong breaks the promise returned.
     pub fn send<A: Serialize + ?Sized>(&self, method: &str, args: &A) -> Self {
-        let vat = Arc::clone(&self.vat);
-        match ser::args(args) {
-            Ok(args) => {
-                let target = Ref::Promise(self.cell.clone());
-                let message = Message::new(Some(method), args.view());
-                let cell = vat.call((), &target, message);
-                Self { vat, cell }
-            }
-            Err(error) => Self::broken(vat, error),
-        }
+        Reference::from(self.clone()).send(method, args)
+    }
+
+    /// Calls the function that this promise will be: a message without a method's name.
+    pub fn call<A: Serialize + ?Sized>(&self, args: &A) -> Self {
+        Reference::from(self.clone()).call(args)
     }
 
     /// Sends a message whose result nobody wants.

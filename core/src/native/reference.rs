@@ -76,9 +76,18 @@ impl Reference {
     /// Sends a message; returns the promise for its result. `args` is a tuple, `()` for none.
     /// What goes wrong, an argument that cannot be passed included, breaks the promise.
     pub fn send<A: Serialize + ?Sized>(&self, method: &str, args: &A) -> Promise {
+        self.transmit(Some(method), args)
+    }
+
+    /// Calls a function: a message without a method's name, as Python and JavaScript functions take it.
+    pub fn call<A: Serialize + ?Sized>(&self, args: &A) -> Promise {
+        self.transmit(None, args)
+    }
+
+    fn transmit<A: Serialize + ?Sized>(&self, method: Option<&str>, args: &A) -> Promise {
         match (self.vat(), ser::args(args)) {
             (Ok(vat), Ok(args)) => {
-                let message = Message::new(Some(method), args.view());
+                let message = Message::new(method, args.view());
                 let cell = vat.call((), &self.inner, message);
                 Promise::from_parts(vat, cell)
             }

@@ -16,7 +16,7 @@ pub(super) enum Opening<H: Host> {
     /// An object by its swiss number.
     Fetch(Vec<u8>, H::Promise),
     /// A gift.
-    Withdraw(Withdrawal<H>),
+    Withdraw(Box<Withdrawal<H>>),
 }
 
 impl<H: Host> Opening<H> {
@@ -66,7 +66,7 @@ impl<H: Host> Connection<H> {
     fn ask_for(self: &Arc<Self>, cx: H::Cx<'_>, vat: &Arc<Vat<H>>, opening: Opening<H>) {
         match opening {
             Opening::Fetch(swiss, result) => self.ask_for_object(cx, vat, &swiss, result),
-            Opening::Withdraw(withdrawal) => self.ask_for_gift(cx, vat, withdrawal),
+            Opening::Withdraw(withdrawal) => self.ask_for_gift(cx, vat, *withdrawal),
         }
     }
 
