@@ -21,10 +21,10 @@ wasm_sources := $(common) $(call find_sources,wasm/src) wasm/Cargo.toml wasm/bui
 	wasm/package.json tools/wasm32-env tools/wasm-bindgen $(shell find wasm/js -name '*.ts' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help check build examples test demo serve bench lint clean gone
+.PHONY: help check build examples test demo serve conformance-peer bench lint clean gone
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 check: ## Name the tools that are missing, and how to install them
 	@tools/check
@@ -39,6 +39,16 @@ demo: build examples ## Show the build-status demo. REPORTS=folder shows other r
 
 serve: build examples ## Serve the build-status page and keep running
 	$(python) examples/build_status/serve.py $(report_args)
+
+PORT ?= 22045
+PROFILE ?= draft-2026-07
+LANG_OF_PEER ?= python
+conformance-peer: build ## Serve the objects of the OCapN conformance suite. PORT=22045 PROFILE=suite-2026-02 LANG_OF_PEER=python|rust
+ifeq ($(LANG_OF_PEER),rust)
+	cargo run --quiet -p marotte-tests --bin conformance_peer -- $(PORT) $(PROFILE)
+else
+	$(python) tests/conformance/peer.py $(PORT) $(PROFILE)
+endif
 
 bench: build ## Run the benchmarks
 	$(python) bench/run.py

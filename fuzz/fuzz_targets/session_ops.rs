@@ -114,6 +114,7 @@ impl End {
                 designator: format!("end-{seed}"),
                 hints: BTreeMap::new(),
             },
+            reserved: false,
             boundaries: false,
             now_ms: 0,
         });

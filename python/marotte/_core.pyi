@@ -37,6 +37,7 @@ __all__ = [
     "RemoteReference",
     "Resolver",
     "Send",
+    "SturdyRef",
     "Tub",
     "_LocalVat",
     "_Turns",
@@ -353,6 +354,23 @@ class Send:
         """
 
 @final
+class SturdyRef:
+    """A reference that can be written down: where a peer is, and the number by which it knows an
+    object. It can be passed as it is; whoever gets it may fetch the object, by
+    :meth:`Tub.getReference`. Raises ``ValueError`` if ``uri`` is not one of an object.
+
+    ``str(sturdy)`` is the URI, which is a secret; ``repr`` leaves the secret out.
+
+    >>> from marotte import SturdyRef
+    >>> SturdyRef("ocapn://alice.tcp-testing-only/s/c3RhdHVz?host=127.0.0.1&port=22045")
+    <SturdyRef at ocapn://alice.tcp-testing-only?host=127.0.0.1&port=22045>
+    """
+
+    def __new__(cls, uri: str) -> SturdyRef: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
 class _Turns:
     """The turns of one event loop; calling it runs some. The runners of :mod:`marotte._runner`
     keep one for each loop."""
@@ -582,10 +600,18 @@ class Tub:
         limits: _Limits | Mapping[str, int] | None = None,
         runner: Literal["asyncio", "twisted", "blocking"] | None = None,
         tracebacks: bool = False,
+        introduce: bool = False,
+        believe: bool = False,
     ) -> Self:
         """``profile`` names the dialect of the wire, which both sides must speak. ``runner`` is
         for where the event loop must not be left to circumstances. ``tracebacks`` lets peers see
         where in this program a method failed (:attr:`RemoteError.traceback`).
+
+        ``introduce`` hands objects off: a peer that is passed an object of another peer's connects to
+        that one, and calls it without this tub. Otherwise the object is lent, and its calls pass
+        through here. ``believe`` takes peers that connect for whom they say they are, so that their
+        connections are used to fetch from them by URI, too. Nothing proves it on plain TCP or
+        WebSocket: whoever takes another's name is sent the secrets in references to that one.
 
         ``limits`` bounds what a peer may make this tub hold; a session that passes one is aborted:
 
@@ -656,7 +682,7 @@ class Tub:
         (True, False)
         """
 
-    def getReference(self, uri: str) -> Promise:
+    def getReference(self, uri: str | SturdyRef) -> Promise:
         """The object that a URI names, as a promise that can be called at once. The connection is
         made, or an existing one to the same peer used; what goes wrong there breaks the promise
         with a :class:`DisconnectedError`. Of a URI of this tub's own the promise is settled at

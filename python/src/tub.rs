@@ -73,6 +73,7 @@ impl Shared {
             limits: self.limits.clone(),
             keys: Keys::from_seed(urandom(py)?),
             location,
+            reserved: false,
             boundaries: wire.has_boundaries(),
             now_ms: u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX),
         })

@@ -305,6 +305,7 @@ pub fn connect(number: u32, start: u32, len: u32, now_ms: f64) -> u32 {
         limits: tub.limits.clone(),
         keys: Keys::from_seed(seed),
         location: tub.location.clone(),
+        reserved: false,
         boundaries: true,
         now_ms: now_ms as u64,
     };

@@ -37,6 +37,9 @@ pub struct Config {
     pub keys: Keys,
     /// Where we can be reached, as we tell the peer.
     pub location: Location,
+    /// True to keep our start-session back until [`Session::welcome`]: the peer, who has connected to
+    /// us, may turn out to be one that we are connecting to.
+    pub reserved: bool,
     /// True if the transport keeps message boundaries (a WebSocket): no frames are written.
     pub boundaries: bool,
     /// Milliseconds on the driver's clock.
@@ -203,6 +206,8 @@ pub struct Session<P: Payload> {
     keys: Keys,
     state: State,
     out: Outbox,
+    /// Our start-session, while it is kept back, and what is to follow it.
+    reserved: Option<(Vec<u8>, Outbox)>,
     exports: Exports<Export<P::Export>>,
     imports: Imports<P::Import>,
     questions: Questions<Question<P::Question>>,
@@ -231,7 +236,8 @@ impl<P: Payload> std::fmt::Debug for Session<P> {
 }
 
 impl<P: Payload> Session<P> {
-    /// Begins a session and writes its start-session; both sides do so at once.
+    /// Begins a session and writes its start-session, unless that is
+    /// [kept back](Config::reserved); both sides do so at once.
     pub fn new(config: Config) -> Self {
         let framing = if config.boundaries {
             Framing::Raw
@@ -240,7 +246,14 @@ impl<P: Payload> Session<P> {
         };
         let (track, batch) = (config.boundaries, config.profile.batch_websocket);
         let mut out = Outbox::new(framing, track, batch);
-        out.message(output::SHORT, |out| write_start(out, &config));
+        let mut hello = Vec::new();
+        write_start(&mut hello, &config);
+        let reserved = if config.reserved {
+            Some((hello, Outbox::new(framing, track, batch)))
+        } else {
+            out.message(hello.len(), |out| out.extend_from_slice(&hello));
+            None
+        };
         Self {
             state: State::AwaitStart {
                 deadline_ms: config.now_ms.saturating_add(config.limits.handshake_ms),
@@ -250,6 +263,7 @@ impl<P: Payload> Session<P> {
             limits: config.limits,
             keys: config.keys,
             out,
+            reserved,
             exports: Exports::new(),
             imports: Imports::new(),
             questions: Questions::new(),
@@ -327,7 +341,10 @@ impl<P: Payload> Session<P> {
     pub fn stats(&self) -> Stats {
         let held = match &self.state {
             State::AwaitStart { held, .. } => held.messages(),
-            _ => 0,
+            _ => match &self.reserved {
+                Some((_, held)) => held.messages(),
+                None => 0,
+            },
         };
         Stats {
             messages_sent: self.out.messages() + held,

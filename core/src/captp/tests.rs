@@ -231,6 +231,7 @@ fn config(name: &str, profile: Profile) -> Config {
         limits: Limits::default(),
         keys: Keys::from_seed(std::array::from_fn(|i| first + i as u8)),
         location: location(name),
+        reserved: false,
         boundaries: false,
         now_ms: 1_000,
     }

@@ -331,11 +331,18 @@ impl<H: Host> Connection<H> {
     /// Ends the session for `reason`, breaks every promise that waits for the peer, and lets go of
     /// everything that it held. The peer is told, unless the reason is its own.
     pub fn close(self: &Arc<Self>, cx: H::Cx<'_>, reason: CloseReason) {
-        let (remains, text, stats) = {
+        let (remains, text, stats, was_refused) = {
             let mut session = lock(&self.session);
+            let was_refused =
+                session.peer_location().is_none() && matches!(reason, CloseReason::PeerAborted(_));
             session.close(reason);
             let stats = session.stats();
-            (session.take_remains(), self.why_gone(&session), stats)
+            (
+                session.take_remains(),
+                self.why_gone(&session),
+                stats,
+                was_refused,
+            )
         };
         // Also if the driver waits for the socket: there is something new to do.
         self.awake.store(true, Ordering::Release);
@@ -350,7 +357,11 @@ impl<H: Host> Connection<H> {
             vat.later(callback, Outcome::Broken(failure));
         }
         let gifts = std::mem::take(&mut *lock(&self.gifts));
-        let openings = std::mem::take(&mut *lock(&self.openings));
+        let mut openings = std::mem::take(&mut *lock(&self.openings));
+        if was_refused && vat.believes_hellos() {
+            // Perhaps it is connecting to us, and keeps that one.
+            vat.strand(self.dialled.as_ref(), std::mem::take(&mut openings));
+        }
         let openings = openings.into_iter().map(Opening::into_result);
         for question in remains
             .questions
@@ -361,6 +372,7 @@ impl<H: Host> Connection<H> {
             let failure = H::failure(cx, Error::Disconnected(Arc::clone(&reason)));
             vat.settle(cx, question, Outcome::Broken(failure));
         }
+        vat.rescue(cx);
     }
 
     /// Runs a callback in a turn of its own once the connection has ended, with the reason. Returns

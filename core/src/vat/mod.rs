@@ -67,6 +67,8 @@ pub struct Vat<H: Host> {
     past: Mutex<Stats>,
     /// True if peers are told where a failure happened.
     tracebacks: AtomicBool,
+    /// What was to be asked for over connections that peers have refused.
+    stranded: Mutex<Vec<(Location, opening::Opening<H>)>>,
     /// True if peers are where they say that they are.
     believes: AtomicBool,
     /// True if peers are introduced to each other's objects, instead of lending these.
@@ -93,6 +95,7 @@ impl<H: Host> Vat<H> {
             tracebacks: AtomicBool::new(false),
             introduces: AtomicBool::new(false),
             believes: AtomicBool::new(false),
+            stranded: Mutex::new(Vec::new()),
         })
     }
 
@@ -157,9 +160,10 @@ impl<H: Host> Vat<H> {
     /// Begins a session; the transport's bytes go to [`Connection::receive`].
     pub fn connect(
         self: &Arc<Self>,
-        config: Config,
+        mut config: Config,
         driver: Arc<dyn Driver>,
     ) -> Arc<Connection<H>> {
+        config.reserved |= self.believes_hellos();
         self.begin(Connection::new(self, config, driver, None))
     }
 

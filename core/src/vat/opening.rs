@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::Vat;
 use super::connection::Connection;
 use super::gifts::Withdrawal;
-use crate::captp::CloseReason;
-use crate::host::Host;
+use crate::captp::{CloseReason, Session};
+use crate::host::{Host, Outcome};
+use crate::locator::Location;
 use crate::promise::{Cell, Route};
 use crate::sync::lock;
 
@@ -90,6 +91,8 @@ impl<H: Host> Connection<H> {
             lock(&self.openings).extend(moved);
             ours.close(cx, CloseReason::Local(CROSSED.to_owned()));
         }
+        self.with_session(Session::welcome);
+        vat.rescue(cx);
         let waiting = std::mem::take(&mut *lock(&self.openings));
         for opening in waiting {
             self.ask_for(cx, vat, opening);
@@ -110,5 +113,44 @@ impl<H: Host> Connection<H> {
                 && other.leads_to(&peer)
         };
         vat.connections().into_iter().find(is_it)
+    }
+}
+
+impl<H: Host> Vat<H> {
+    /// Keeps what was to be asked for over a connection that the peer has refused: it may be making one
+    /// to us, and have decided for that before we have heard of it.
+    pub(super) fn strand(&self, to: Option<&Location>, openings: Vec<Opening<H>>) {
+        if let Some(to) = to {
+            let stranded = openings.into_iter().map(|opening| (to.clone(), opening));
+            lock(&self.stranded).extend(stranded);
+        }
+    }
+
+    /// Asks over the connection that a peer has made meanwhile; over a new one, once no connection is
+    /// left that may turn out to be the one.
+    pub(super) fn rescue(self: &Arc<Self>, cx: H::Cx<'_>) {
+        let stranded = std::mem::take(&mut *lock(&self.stranded));
+        if stranded.is_empty() {
+            return;
+        }
+        let may_be_it = |other: &Arc<Connection<H>>| !other.is_dialled() && !other.is_open();
+        let wait = self.connections().iter().any(may_be_it);
+        for (to, opening) in stranded {
+            let found = match self.connection_to(&to) {
+                Some(connection) => Ok(connection),
+                None if wait => {
+                    lock(&self.stranded).push((to, opening));
+                    continue;
+                }
+                None => H::dial(cx, self, &to),
+            };
+            match found {
+                Ok(connection) => connection.when_open(cx, self, opening),
+                Err(error) => {
+                    let broken = Outcome::Broken(H::failure(cx, error));
+                    self.settle(cx, opening.into_result(), broken);
+                }
+            }
+        }
     }
 }

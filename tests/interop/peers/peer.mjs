@@ -5,6 +5,17 @@ import assert from "node:assert/strict";
 import { Referenceable, Tub } from "../../../wasm/dist/node.js";
 
 class Service extends Referenceable {
+  #depth;
+  constructor(depth = 0) {
+    super();
+    this.#depth = depth;
+  }
+  next() {
+    return new Service(this.#depth + 1);
+  }
+  depth() {
+    return this.#depth;
+  }
   echo(value) {
     return value;
   }
@@ -97,8 +108,8 @@ async function chains(uri) {
       const trips = tub.stats().round_trips;
       const begun = performance.now();
       let end = remote;
-      for (let k = 1; k < length; k++) end = end.itself();
-      assert.equal(await end.echo(length), length);
+      for (let k = 1; k < length; k++) end = end.next();
+      assert.equal(await end.depth(), length - 1);
       const ms = performance.now() - begun;
       console.log(JSON.stringify({ length, ms, round_trips: tub.stats().round_trips - trips }));
     }

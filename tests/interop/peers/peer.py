@@ -13,6 +13,15 @@ import marotte
 
 
 class Service(marotte.Referenceable):
+    def __init__(self, depth=0):
+        self.depth = depth
+
+    def remote_next(self):
+        return Service(self.depth + 1)
+
+    def remote_depth(self):
+        return self.depth
+
     def remote_echo(self, value):
         return value
 
@@ -124,8 +133,8 @@ async def chains(uri):
                 begun = time.perf_counter()
                 end = remote
                 for _ in range(length - 1):
-                    end = end.itself()
-                assert await end.echo(length) == length
+                    end = end.next()
+                assert await end.depth() == length - 1
                 ms = 1000 * (time.perf_counter() - begun)
                 trips = tub.stats()["round_trips"] - trips
                 print(json.dumps({"length": length, "ms": ms, "round_trips": trips}))

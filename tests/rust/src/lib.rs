@@ -220,6 +220,7 @@ impl End {
             limits: limits.clone(),
             keys: Keys::from_seed([seed; 32]),
             location,
+            reserved: false,
             boundaries: false,
             now_ms: 0,
         };
@@ -248,6 +249,7 @@ impl End {
             limits: Limits::default(),
             keys: Keys::from_seed([seed; 32]),
             location,
+            reserved: false,
             boundaries: false,
             now_ms: 0,
         }
@@ -520,6 +522,19 @@ impl Net {
             }
         }
         moved
+    }
+
+    /// Puts what waits on one wire, and delivers it at one end.
+    pub fn move_one(&mut self, link: usize, to_dialler: bool) {
+        let link = &mut self.links[link];
+        let (out, back) = (link.at_from.flush(), link.at_to.flush());
+        link.at_to.inbox.extend(out);
+        link.at_from.inbox.extend(back);
+        if to_dialler {
+            link.at_from.deliver(usize::MAX);
+        } else {
+            link.at_to.deliver(usize::MAX);
+        }
     }
 
     /// Runs until nothing moves.

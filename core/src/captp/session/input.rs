@@ -159,7 +159,10 @@ impl<P: Payload> Session<P> {
         if let State::AwaitStart { held, .. } =
             std::mem::replace(&mut self.state, State::Open { peer })
         {
-            self.out.append(held);
+            match &mut self.reserved {
+                Some((_, later)) => later.append(held),
+                None => self.out.append(held),
+            }
         }
         Ok(Incoming::Established)
     }

@@ -10,9 +10,19 @@ const GC_BATCH: usize = 64;
 
 impl<P: Payload> Session<P> {
     fn writer(&mut self) -> &mut Outbox {
-        match &mut self.state {
-            State::AwaitStart { held, .. } => held,
+        match (&mut self.state, &mut self.reserved) {
+            (State::AwaitStart { held, .. }, _) => held,
+            (State::Open { .. }, Some((_, held))) => held,
             _ => &mut self.out,
+        }
+    }
+
+    /// Writes our start-session, if it was kept back, and what has waited for it.
+    pub fn welcome(&mut self) {
+        if let Some((hello, held)) = self.reserved.take() {
+            self.out
+                .message(hello.len(), |out| out.extend_from_slice(&hello));
+            self.out.append(held);
         }
     }
 
@@ -157,7 +167,9 @@ impl<P: Payload> Session<P> {
 
     /// True if positions wait to be given back to the peer; see [`Self::collect`].
     pub fn has_garbage(&self) -> bool {
-        self.is_open() && (!self.gc_exports.is_empty() || !self.gc_answers.is_empty())
+        self.is_open()
+            && self.reserved.is_none()
+            && (!self.gc_exports.is_empty() || !self.gc_answers.is_empty())
     }
 
     /// Lets releases ride along with what is about to be written, once enough of them gathered.
@@ -169,7 +181,7 @@ impl<P: Payload> Session<P> {
 
     /// Writes all releases now.
     pub fn collect(&mut self) {
-        if !self.is_open() {
+        if !self.is_open() || self.reserved.is_some() {
             return;
         }
         let plural = if self.profile.plural_gc { "s" } else { "" };

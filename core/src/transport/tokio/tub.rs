@@ -440,6 +440,7 @@ impl Inner {
             limits: self.options.limits.clone(),
             keys: Keys::from_seed(random()),
             location: announced,
+            reserved: false,
             boundaries: wire.has_boundaries(),
             now_ms: elapsed_ms(self.epoch),
         };

@@ -9,16 +9,29 @@ use std::time::Instant;
 
 use marotte::{Error, Promise, Reference, Symbol, Tub, Value};
 
-struct Service;
+#[derive(Clone, Default)]
+struct Service {
+    depth: i32,
+}
 
 #[marotte::remote]
 impl Service {
+    fn next(&self) -> Reference {
+        Reference::new(Self {
+            depth: self.depth + 1,
+        })
+    }
+
+    fn depth(&self) -> i32 {
+        self.depth
+    }
+
     fn echo(&self, value: Value) -> Value {
         value
     }
 
     fn itself(&self) -> Reference {
-        Reference::new(Self)
+        Reference::new(self.clone())
     }
 
     fn fail(&self, message: String) -> Result<(), String> {
@@ -158,7 +171,8 @@ async fn main() {
             let _listener = listener.expect("a port is free");
             println!(
                 "{}",
-                tub.register_reference(Service, None).expect("it listens")
+                tub.register_reference(Service::default(), None)
+                    .expect("it listens")
             );
             std::future::pending::<()>().await;
         }
@@ -190,9 +204,9 @@ async fn chains(tub: &Tub, uri: &str) -> Result<(), Error> {
             let begun = Instant::now();
             let mut end = remote.clone();
             for _ in 1..length {
-                end = end.send("itself", &());
+                end = end.send("next", &());
             }
-            assert_eq!(end.send("echo", &(length,)).when::<i32>().await?, length);
+            assert_eq!(end.send("depth", &()).when::<i32>().await?, length - 1);
             let ms = begun.elapsed().as_secs_f64() * 1000.0;
             let trips = tub.stats().round_trips - trips;
             println!(r#"{{"length": {length}, "ms": {ms}, "round_trips": {trips}}}"#);
