@@ -112,7 +112,6 @@ impl Tub {
     /// takes peers that connect for whom they say they are.
     #[new]
     #[pyo3(signature = (*, profile="marotte", limits=None, runner=None, tracebacks=false, introduce=false, believe=false))]
-    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
         py: Python<'_>,
         profile: &str,

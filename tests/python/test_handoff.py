@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import types
 
 import marotte
 import pytest
@@ -45,54 +46,54 @@ def three(introduce=True, scheme="tcp"):
         counter, keeper = Counter(), Keeper()
         far = gifter.getReference(exporter.registerReference(counter))
         friend = gifter.getReference(receiver.registerReference(keeper))
-        yield exporter, gifter, receiver, far, friend, keeper
+        yield types.SimpleNamespace(**locals())
 
 
 @pytest.mark.parametrize("scheme", ["tcp", "ws"])
 async def test_the_receiver_calls_the_object_over_a_connection_of_its_own(scheme):
-    with three(scheme=scheme) as (exporter, gifter, receiver, far, friend, keeper):
-        counter = await far
-        await friend
+    with three(scheme=scheme) as net:
+        counter = await net.far
+        await net.friend
         assert await counter.increment() == 1
-        assert await friend.keep(counter) == 2
-        gifter.close()
-        assert await keeper.kept[0].increment() == 3
-        assert exporter.stats()["calls_received"] >= 5
+        assert await net.friend.keep(counter) == 2
+        net.gifter.close()
+        assert await net.keeper.kept[0].increment() == 3
+        assert net.exporter.stats()["calls_received"] >= 5
 
 
 async def test_without_introductions_the_object_is_lent():
-    with three(introduce=False) as (exporter, gifter, receiver, far, friend, keeper):
-        assert await friend.keep(await far) == 1
-        gifter.close()
-        assert isinstance(await failure(keeper.kept[0].increment()), marotte.DisconnectedError)
+    with three(introduce=False) as net:
+        assert await net.friend.keep(await net.far) == 1
+        net.gifter.close()
+        assert isinstance(await failure(net.keeper.kept[0].increment()), marotte.DisconnectedError)
 
 
 async def test_a_gift_that_comes_twice_is_one_object():
-    with three() as (exporter, gifter, receiver, far, friend, keeper):
-        counter = await far
-        assert await friend.same(counter, counter) is True
+    with three() as net:
+        counter = await net.far
+        assert await net.friend.same(counter, counter) is True
 
 
 async def test_messages_sent_before_the_introduction_arrive_before_those_of_the_receiver():
-    with three() as (exporter, gifter, receiver, far, friend, keeper):
-        counter = await far
-        await friend
+    with three() as net:
+        counter = await net.far
+        await net.friend
         mine = [counter.increment() for _ in range(100)]
-        assert await friend.keep(counter) == 101
+        assert await net.friend.keep(counter) == 101
         assert await asyncio.gather(*mine) == list(range(1, 101))
 
 
 async def test_a_gift_of_a_peer_that_is_gone_breaks_by_itself():
-    with three() as (exporter, gifter, receiver, far, friend, keeper):
-        counter = await far
-        await friend
+    with three() as net:
+        counter = await net.far
+        await net.friend
         # The exporter goes while the gift is on its way.
-        gone = friend.keep(counter)
-        exporter.close()
+        gone = net.friend.keep(counter)
+        net.exporter.close()
         assert isinstance(await failure(gone), (marotte.RemoteError, marotte.DisconnectedError))
-        assert await friend.here() == "here"
-        await until(lambda: receiver.stats()["questions"] == 0)
-        keeper.kept.clear()
+        assert await net.friend.here() == "here"
+        await until(lambda: net.receiver.stats()["questions"] == 0)
+        net.keeper.kept.clear()
 
 
 async def test_two_tubs_that_connect_to_each_other_at_once_keep_one_connection():
