@@ -8,6 +8,8 @@ pub mod deferred;
 mod error;
 mod flat;
 pub mod host;
+#[cfg(feature = "noise")]
+mod identity;
 mod limits;
 mod locator;
 pub mod native;
@@ -22,6 +24,8 @@ pub mod vat;
 pub use deferred::Deferred;
 pub use error::{Error, RemoteError};
 pub use host::Host;
+#[cfg(feature = "noise")]
+pub use identity::Identity;
 pub use limits::Limits;
 pub use locator::{BadLocator, Location, SturdyRef};
 #[cfg(feature = "macros")]

@@ -3,6 +3,7 @@ from there."""
 
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping
+from os import PathLike
 from types import GenericAlias, TracebackType
 from typing import (
     Any,
@@ -602,6 +603,7 @@ class Tub:
         tracebacks: bool = False,
         introduce: bool = False,
         believe: bool = False,
+        keyfile: str | PathLike[str] | None = None,
     ) -> Self:
         """``profile`` names the dialect of the wire, which both sides must speak. ``runner`` is
         for where the event loop must not be left to circumstances. ``tracebacks`` lets peers see
@@ -612,6 +614,10 @@ class Tub:
         through here. ``believe`` takes peers that connect for whom they say they are, so that their
         connections are used to fetch from them by URI, too. Nothing proves it on plain TCP or
         WebSocket: whoever takes another's name is sent the secrets in references to that one.
+
+        ``keyfile`` names the file that keeps who the tub is: a secret key, whose public half is part
+        of every URI. It is made if it is not there, for its owner to read only; ``OSError`` is raised
+        if it cannot be used. Without one the tub is somebody new.
 
         ``limits`` bounds what a peer may make this tub hold; a session that passes one is aborted:
 
@@ -643,15 +649,17 @@ class Tub:
         """
 
     def listen(self, address: str) -> Listener:
-        """Accepts connections at ``tcp://host:port`` or ``ws://host:port``; with port 0 the system
-        chooses one. Raises ``ValueError`` for another kind of address, ``OSError`` if the port
+        """Accepts connections at ``noise://host:port``, ``tcp://host:port`` or ``ws://host:port``.
+        The first is encrypted, and both ends show by their keys who they are; the others are plain
+        text, for networks that can be trusted, and for browsers. With port 0 the system chooses
+        one. Raises ``ValueError`` for another kind of address, ``OSError`` if the port
         cannot be opened.
 
         >>> import marotte
         >>> with marotte.Tub(runner="blocking") as tub:
         ...     tub.listen("udp://127.0.0.1:0")
         Traceback (most recent call last):
-        ValueError: cannot listen at "udp://127.0.0.1:0"; it must be tcp://host:port or ws://host:port
+        ValueError: cannot listen at "udp://127.0.0.1:0"; it must be noise://host:port, tcp://host:port or ws://host:port
         """
 
     def registerReference(self, obj: object, name: str | None = None) -> str:

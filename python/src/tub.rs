@@ -12,7 +12,7 @@ use marotte::host::{Outcome, Ref};
 use marotte::promise::Cell;
 use marotte::transport::{Wire, WireError, websocket_address};
 use marotte::vat::{Connection, TurnQueue, Vat};
-use marotte::{Error, Host, Limits, Location, SturdyRef};
+use marotte::{Error, Host, Identity, Limits, Location, SturdyRef};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTimeoutError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -26,11 +26,13 @@ use crate::socket::{Context, Socket};
 use crate::values::{PySturdyRef, Referenceable};
 
 const TCP: &str = "tcp-testing-only";
+const NOISE: &str = "noise";
 const WEBSOCKET: &str = "websocket";
 
 /// What a tub and its listeners share.
 pub(crate) struct Shared {
     vat: Arc<PyVat>,
+    identity: Arc<Identity>,
     designator: String,
     profile: Profile,
     limits: Limits,
@@ -67,13 +69,19 @@ impl Shared {
         }
     }
 
-    fn config(&self, py: Python<'_>, location: Location, wire: &Wire) -> PyResult<Config> {
+    fn config(
+        &self,
+        py: Python<'_>,
+        location: Location,
+        wire: &Wire,
+        dialled: bool,
+    ) -> PyResult<Config> {
         Ok(Config {
             profile: self.profile,
             limits: self.limits.clone(),
             keys: Keys::from_seed(urandom(py)?),
             location,
-            reserved: false,
+            reserved: !dialled && wire.authenticates(),
             boundaries: wire.has_boundaries(),
             now_ms: u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
@@ -82,6 +90,7 @@ impl Shared {
     fn wire(&self, transport: &str) -> Result<Wire, WireError> {
         match transport {
             WEBSOCKET => Wire::websocket_server(&self.limits),
+            NOISE => Ok(Wire::noise_server(&self.identity, &self.limits)),
             _ => Ok(Wire::stream(&self.limits)),
         }
     }
@@ -109,9 +118,10 @@ impl Tub {
     /// ``runner`` is ``"asyncio"``, ``"twisted"`` or ``"blocking"`` where the choice must not be
     /// left to circumstances; ``tracebacks`` lets peers see where in this program a method failed;
     /// ``introduce`` lets peers that are passed an object of another one connect to that one; ``believe``
-    /// takes peers that connect for whom they say they are.
+    /// takes peers that connect for whom they say they are. ``keyfile`` names the file that keeps who the tub
+    /// is; it is made if it is not there.
     #[new]
-    #[pyo3(signature = (*, profile="marotte", limits=None, runner=None, tracebacks=false, introduce=false, believe=false))]
+    #[pyo3(signature = (*, profile="marotte", limits=None, runner=None, tracebacks=false, introduce=false, believe=false, keyfile=None))]
     fn new(
         py: Python<'_>,
         profile: &str,
@@ -120,6 +130,7 @@ impl Tub {
         tracebacks: bool,
         introduce: bool,
         believe: bool,
+        keyfile: Option<std::path::PathBuf>,
     ) -> PyResult<Self> {
         let Some(profile) = Profile::named(profile) else {
             let known: Vec<_> = Profile::ALL.iter().map(|profile| profile.name).collect();
@@ -138,12 +149,17 @@ impl Tub {
                 .call_method1("named", (name,))?;
             vat.home().set_runner(py, runner.unbind());
         }
-        let designator = data_encoding::BASE32_NOPAD
-            .encode(&urandom(py)?)
-            .to_lowercase();
+        let identity = match keyfile {
+            Some(path) => {
+                let fresh = urandom(py)?;
+                Identity::load_or_create(&path, || fresh)?
+            }
+            None => Identity::from_seed(urandom(py)?),
+        };
         let shared = Arc::new(Shared {
             vat,
-            designator,
+            designator: identity.designator(),
+            identity: Arc::new(identity),
             profile,
             limits: read_limits(limits)?,
             epoch: Instant::now(),
@@ -163,7 +179,8 @@ impl Tub {
         Ok(Self { shared })
     }
 
-    /// Accepts connections at ``tcp://host:port`` or ``ws://host:port``; port 0 lets the system
+    /// Accepts connections at ``noise://host:port`` (encrypted, and both ends show who they are),
+    /// ``tcp://host:port`` or ``ws://host:port`` (plain text); port 0 lets the system
     /// choose. Returns the :class:`Listener`.
     fn listen(&self, py: Python<'_>, address: &str) -> PyResult<Py<Listener>> {
         Listener::open(py, &self.shared, address)
@@ -290,16 +307,19 @@ impl Shared {
             return Ok(connection);
         }
         let (address, wire) = self.dial(to)?;
-        let announced = shared
-            .locations(py)
-            .into_iter()
-            .next()
+        let locations = shared.locations(py);
+        let alike = locations
+            .iter()
+            .find(|location| location.transport == to.transport);
+        let announced = alike
+            .or_else(|| locations.first())
+            .cloned()
             .unwrap_or_else(|| Location {
                 transport: to.transport.clone(),
                 designator: shared.designator.clone(),
                 hints: std::collections::BTreeMap::default(),
             });
-        let config = shared.config(py, announced, &wire)?;
+        let config = shared.config(py, announced, &wire, true)?;
         let socket = Socket::connecting(py, shared.context(), config, wire, to, address.clone())?;
         let socket = socket.bind(py);
         let connection = Arc::clone(socket.get().connection());
@@ -315,6 +335,19 @@ impl Shared {
         Ok(connection)
     }
 
+    fn stream(&self, to: &Location) -> PyResult<Wire> {
+        if to.transport == TCP {
+            return Ok(Wire::stream(&self.limits));
+        }
+        let Some(key) = Identity::key_of(&to.designator) else {
+            return Err(PyValueError::new_err(format!(
+                "the reference to {to} names no key: the part before .{NOISE} must be one in base32"
+            )));
+        };
+        Wire::noise_client(&self.identity, key, &self.limits)
+            .map_err(|error| PyRuntimeError::new_err(error.to_string()))
+    }
+
     fn dial(&self, to: &Location) -> PyResult<(String, Wire)> {
         let hint = |name: &str| {
             to.hints.get(name).ok_or_else(|| {
@@ -325,13 +358,13 @@ impl Shared {
             })
         };
         match to.transport.as_str() {
-            TCP => {
+            TCP | NOISE => {
                 let (host, port) = (hint("host")?, hint("port")?);
                 let host = match host.parse::<IpAddr>() {
                     Ok(IpAddr::V6(_)) => format!("[{host}]"),
                     _ => host.clone(),
                 };
-                Ok((format!("{host}:{port}"), Wire::stream(&self.limits)))
+                Ok((format!("{host}:{port}"), self.stream(to)?))
             }
             WEBSOCKET => {
                 let url = hint("url")?;
@@ -343,7 +376,7 @@ impl Shared {
                 Ok((address, wire))
             }
             other => Err(PyValueError::new_err(format!(
-                "no transport named {other:?} here; there are {TCP:?} and {WEBSOCKET:?}"
+                "no transport named {other:?} here; there are {NOISE:?}, {TCP:?} and {WEBSOCKET:?}"
             ))),
         }
     }
@@ -363,10 +396,11 @@ impl Listener {
         shared.check_open()?;
         let (transport, rest) = match address.split_once("://") {
             Some(("tcp", rest)) => (TCP, rest),
+            Some(("noise", rest)) => (NOISE, rest),
             Some(("ws", rest)) => (WEBSOCKET, rest.trim_end_matches('/')),
             _ => {
                 return Err(PyValueError::new_err(format!(
-                    "cannot listen at {address:?}; it must be tcp://host:port or ws://host:port"
+                    "cannot listen at {address:?}; it must be noise://host:port, tcp://host:port or ws://host:port"
                 )));
             }
         };
@@ -468,7 +502,7 @@ impl Listener {
                     let wire = shared
                         .wire(&this.location.transport)
                         .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
-                    let config = shared.config(py, this.location.clone(), &wire)?;
+                    let config = shared.config(py, this.location.clone(), &wire, false)?;
                     Socket::accepted(py, shared.context(), config, wire, stream)?;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,

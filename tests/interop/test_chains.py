@@ -149,7 +149,7 @@ async def measure(client, server, scheme):
 
 
 @pytest.mark.parametrize(("client", "server", "scheme"), MATRIX)
-def test_a_chain_is_one_round_trip(client, server, scheme, record_property):
+def test_a_chain_is_one_round_trip(client, server, scheme):
     chains, transcript = asyncio.run(measure(client, server, scheme))
     assert [chain["length"] for chain in chains] == [n for n in LENGTHS for _ in range(REPEATED)]
     assert {chain["round_trips"] for chain in chains} == {1}
@@ -160,7 +160,4 @@ def test_a_chain_is_one_round_trip(client, server, scheme, record_property):
     print(
         f"{client} to {server}, {scheme}: round trips for 1 to 8 calls", *(f"{b:.3f}" for b in best)
     )
-    for length, trips in zip(LENGTHS, best):
-        record_property(f"round trips for {length} calls", trips)
     assert min(best) > 0.99, "the link is not as slow as it is meant to be"
-    assert max(best) < 1.5

@@ -5,6 +5,8 @@
 //! over the platform's WebSocket.
 
 mod framing;
+#[cfg(feature = "noise")]
+mod noise;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 #[cfg(feature = "websocket")]

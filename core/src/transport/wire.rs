@@ -4,9 +4,15 @@ use std::io;
 use std::sync::Arc;
 
 use super::framing::Deframer;
+#[cfg(feature = "noise")]
+use super::noise::NoiseCodec;
 use super::websocket::WsCodec;
 use crate::captp::CloseReason;
+#[cfg(feature = "noise")]
+use crate::captp::PublicKey;
 use crate::host::Host;
+#[cfg(feature = "noise")]
+use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::vat::Connection;
 
@@ -34,6 +40,8 @@ impl From<WireError> for CloseReason {
 enum Kind {
     Stream(Deframer),
     WebSocket(Box<WsCodec>),
+    #[cfg(feature = "noise")]
+    Noise(Box<NoiseCodec>),
 }
 
 /// One connection's transport codec, without I/O. A driver owns the socket: it gives what it reads
@@ -51,6 +59,8 @@ impl std::fmt::Debug for Wire {
         f.write_str(match self.kind {
             Kind::Stream(_) => "Wire(stream)",
             Kind::WebSocket(_) => "Wire(websocket)",
+            #[cfg(feature = "noise")]
+            Kind::Noise(_) => "Wire(noise)",
         })
     }
 }
@@ -90,6 +100,36 @@ impl Wire {
         )?))))
     }
 
+    /// The connecting end of an encrypted stream to the one who has that key.
+    ///
+    /// # Errors
+    /// Never with a key of our own making; the key exchange's library might refuse one.
+    #[cfg(feature = "noise")]
+    pub fn noise_client(
+        identity: &Arc<Identity>,
+        peer: PublicKey,
+        limits: &Limits,
+    ) -> Result<Self, WireError> {
+        let codec = NoiseCodec::initiator(identity, peer, limits)?;
+        Ok(Self::new(Kind::Noise(Box::new(codec))))
+    }
+
+    /// The accepting end of an encrypted stream.
+    #[cfg(feature = "noise")]
+    pub fn noise_server(identity: &Arc<Identity>, limits: &Limits) -> Self {
+        let codec = NoiseCodec::responder(identity, limits);
+        Self::new(Kind::Noise(Box::new(codec)))
+    }
+
+    /// True if the transport proves who the peer is.
+    pub fn authenticates(&self) -> bool {
+        match &self.kind {
+            #[cfg(feature = "noise")]
+            Kind::Noise(_) => true,
+            _ => false,
+        }
+    }
+
     /// True if the transport keeps message boundaries; see
     /// [`Config::boundaries`](crate::captp::Config::boundaries).
     pub fn has_boundaries(&self) -> bool {
@@ -112,6 +152,12 @@ impl Wire {
                 deframer.feed(bytes, &mut |message| connection.receive(cx, message))
             }
             Kind::WebSocket(codec) => receive_all(codec, cx, connection, bytes),
+            #[cfg(feature = "noise")]
+            Kind::Noise(codec) => codec.receive(
+                bytes,
+                &mut |peer| connection.authenticated(peer),
+                &mut |message| connection.receive(cx, message),
+            ),
         };
         result.inspect_err(|reason| connection.close(cx, reason.clone()))
     }
@@ -126,25 +172,41 @@ impl Wire {
         connection: &Arc<Connection<H>>,
         write: &mut dyn FnMut(&[u8]) -> io::Result<usize>,
     ) -> io::Result<bool> {
-        let Kind::WebSocket(codec) = &mut self.kind else {
+        if let Kind::Stream(_) = &self.kind {
             return connection.write_with(write);
-        };
+        }
         // What the socket has not taken goes first; more is not fetched before, so that the
         // session's limit on unsent bytes sees what piles up.
         if !write_out(&mut self.unsent, &mut self.sent, write)? {
             return Ok(false);
         }
-        let (bytes, ends) = connection.take_output(std::mem::take(&mut self.spare));
-        let mut start = 0;
-        for end in ends {
-            codec
-                .send(bytes[start..end].to_vec())
-                .map_err(io::Error::other)?;
-            start = end;
+        match &mut self.kind {
+            Kind::Stream(_) => {}
+            Kind::WebSocket(codec) => {
+                let (bytes, ends) = connection.take_output(std::mem::take(&mut self.spare));
+                let mut start = 0;
+                for end in ends {
+                    codec
+                        .send(bytes[start..end].to_vec())
+                        .map_err(io::Error::other)?;
+                    start = end;
+                }
+                self.spare = bytes;
+                codec.outgoing(&mut self.unsent);
+            }
+            #[cfg(feature = "noise")]
+            Kind::Noise(codec) => {
+                self.unsent.append(&mut codec.output);
+                if codec.is_open() {
+                    let (bytes, _) = connection.take_output(std::mem::take(&mut self.spare));
+                    codec
+                        .send(&bytes, &mut self.unsent)
+                        .map_err(io::Error::other)?;
+                    self.spare = bytes;
+                }
+            }
         }
-        self.spare = bytes;
         self.spare.clear();
-        codec.outgoing(&mut self.unsent);
         if !write_out(&mut self.unsent, &mut self.sent, write)? {
             return Ok(false);
         }
@@ -171,6 +233,8 @@ impl Wire {
         let partial = match &self.kind {
             Kind::Stream(deframer) => deframer.is_partial(),
             Kind::WebSocket(_) => false,
+            #[cfg(feature = "noise")]
+            Kind::Noise(codec) => codec.is_partial(),
         };
         CloseReason::Lost(if partial {
             "the peer hung up in the middle of a message".to_owned()

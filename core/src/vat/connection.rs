@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use super::gifts::{Gifts, orphans};
 use super::opening::Opening;
@@ -48,6 +48,8 @@ pub struct Connection<H: Host> {
     dropped: Mutex<Vec<u64>>,
     /// Where we meant to connect to.
     dialled: Option<Location>,
+    /// Who the peer is, as the transport has proved.
+    peer: OnceLock<String>,
     /// Who wants to know of the end, by number; `None` once it has come.
     watchers: Mutex<Option<BTreeMap<u64, H::Callback>>>,
     next_watcher: AtomicU64,
@@ -126,6 +128,7 @@ impl<H: Host> Connection<H> {
             awake: AtomicBool::new(true),
             dropped: Mutex::new(Vec::new()),
             dialled,
+            peer: OnceLock::new(),
             watchers: Mutex::new(Some(BTreeMap::new())),
             next_watcher: AtomicU64::new(0),
             account,
@@ -169,13 +172,29 @@ impl<H: Host> Connection<H> {
         match &self.dialled {
             Some(to) => to.same_peer(location),
             None => {
-                self.vat().is_some_and(|vat| vat.believes_hellos())
+                self.is_believed()
                     && self.is_open()
                     && self
                         .peer_location()
                         .is_some_and(|peer| peer.same_peer(location))
             }
         }
+    }
+
+    /// Notes that the transport has proved who the peer is, by its designator. What it says of itself
+    /// must be the same.
+    pub fn authenticated(&self, designator: String) {
+        let _ = self.peer.set(designator);
+    }
+
+    /// Who the peer is, if the transport has proved it.
+    pub fn proven_peer(&self) -> Option<&str> {
+        self.peer.get().map(String::as_str)
+    }
+
+    /// True if the peer is where it says that it is.
+    pub(super) fn is_believed(&self) -> bool {
+        self.peer.get().is_some() || self.vat().is_some_and(|vat| vat.believes_hellos())
     }
 
     /// True if we made this connection.
@@ -358,9 +377,9 @@ impl<H: Host> Connection<H> {
         }
         let gifts = std::mem::take(&mut *lock(&self.gifts));
         let mut openings = std::mem::take(&mut *lock(&self.openings));
-        if was_refused && vat.believes_hellos() {
+        if was_refused && self.is_believed() {
             // Perhaps it is connecting to us, and keeps that one.
-            vat.strand(self.dialled.as_ref(), std::mem::take(&mut openings));
+            openings = vat.strand(self.dialled.as_ref(), openings);
         }
         let openings = openings.into_iter().map(Opening::into_result);
         for question in remains

@@ -252,7 +252,7 @@ impl<H: Host> Vat<H> {
             via: Arc::clone(via),
             result,
         };
-        connection.when_open(cx, self, Opening::Withdraw(Box::new(withdrawal)));
+        connection.when_open(cx, self, Opening::gift(withdrawal));
     }
 }
 

@@ -13,21 +13,38 @@ use crate::sync::lock;
 
 /// Something to ask the peer's bootstrap object for. It is not written before it is known over which
 /// connection: two peers that connect to each other at once keep only one of two.
-pub(super) enum Opening<H: Host> {
+pub(super) struct Opening<H: Host> {
+    wanted: Wanted<H>,
+    /// How often a connection was refused over which it was to be asked.
+    refused: u8,
+}
+
+enum Wanted<H: Host> {
     /// An object by its swiss number.
-    Fetch(Vec<u8>, H::Promise),
+    Object(Vec<u8>, H::Promise),
     /// A gift.
-    Withdraw(Box<Withdrawal<H>>),
+    Gift(Box<Withdrawal<H>>),
 }
 
 impl<H: Host> Opening<H> {
+    pub(super) fn gift(withdrawal: Withdrawal<H>) -> Self {
+        Self {
+            wanted: Wanted::Gift(Box::new(withdrawal)),
+            refused: 0,
+        }
+    }
+
     pub(super) fn into_result(self) -> H::Promise {
-        match self {
-            Self::Fetch(_, result) => result,
-            Self::Withdraw(withdrawal) => withdrawal.result,
+        match self.wanted {
+            Wanted::Object(_, result) => result,
+            Wanted::Gift(withdrawal) => withdrawal.result,
         }
     }
 }
+
+/// So often may a peer refuse a connection before it is open. It does for another reason, then, than
+/// that it keeps one of its own.
+const MOST_REFUSED: u8 = 3;
 
 /// What the peer is told whose connection ends because the other one is kept.
 const CROSSED: &str = "Crossed hellos mitigated";
@@ -37,7 +54,10 @@ impl<H: Host> Connection<H> {
     pub fn fetch(self: &Arc<Self>, cx: H::Cx<'_>, vat: &Arc<Vat<H>>, swiss: &[u8]) -> H::Promise {
         let cell = Cell::routed(Route::Opening);
         let result = H::new_promise(cx, vat, cell);
-        let opening = Opening::Fetch(swiss.to_vec(), H::dup_promise(cx, &result));
+        let opening = Opening {
+            wanted: Wanted::Object(swiss.to_vec(), H::dup_promise(cx, &result)),
+            refused: 0,
+        };
         self.when_open(cx, vat, opening);
         result
     }
@@ -65,9 +85,9 @@ impl<H: Host> Connection<H> {
     }
 
     fn ask_for(self: &Arc<Self>, cx: H::Cx<'_>, vat: &Arc<Vat<H>>, opening: Opening<H>) {
-        match opening {
-            Opening::Fetch(swiss, result) => self.ask_for_object(cx, vat, &swiss, result),
-            Opening::Withdraw(withdrawal) => self.ask_for_gift(cx, vat, *withdrawal),
+        match opening.wanted {
+            Wanted::Object(swiss, result) => self.ask_for_object(cx, vat, &swiss, result),
+            Wanted::Gift(withdrawal) => self.ask_for_gift(cx, vat, *withdrawal),
         }
     }
 
@@ -81,6 +101,16 @@ impl<H: Host> Connection<H> {
         cx: H::Cx<'_>,
         vat: &Arc<Vat<H>>,
     ) -> Result<(), CloseReason> {
+        let names_another = |peer: &str| {
+            self.peer_location()
+                .is_some_and(|location| location.designator != peer)
+        };
+        if self.proven_peer().is_some_and(names_another) {
+            return Err(CloseReason::Protocol(
+                "a hello names somebody else than the key that the connection was made with"
+                    .to_owned(),
+            ));
+        }
         if let Some(ours) = self.crossed(vat) {
             let mine = ours.with_session(|session| session.public_key().id());
             let theirs = self.with_session(|session| session.peer_key().map(|key| key.id()));
@@ -102,7 +132,7 @@ impl<H: Host> Connection<H> {
 
     /// The connection that we are making to the peer that has made this one to us.
     fn crossed(self: &Arc<Self>, vat: &Arc<Vat<H>>) -> Option<Arc<Self>> {
-        if self.is_dialled() || !vat.believes_hellos() {
+        if self.is_dialled() || !self.is_believed() {
             return None;
         }
         let peer = self.peer_location()?;
@@ -118,12 +148,25 @@ impl<H: Host> Connection<H> {
 
 impl<H: Host> Vat<H> {
     /// Keeps what was to be asked for over a connection that the peer has refused: it may be making one
-    /// to us, and have decided for that before we have heard of it.
-    pub(super) fn strand(&self, to: Option<&Location>, openings: Vec<Opening<H>>) {
-        if let Some(to) = to {
-            let stranded = openings.into_iter().map(|opening| (to.clone(), opening));
-            lock(&self.stranded).extend(stranded);
+    /// to us, and have decided for that before we have heard of it. Gives back what has been refused
+    /// too often.
+    pub(super) fn strand(
+        &self,
+        to: Option<&Location>,
+        openings: Vec<Opening<H>>,
+    ) -> Vec<Opening<H>> {
+        let Some(to) = to else { return openings };
+        let mut given_up = Vec::new();
+        let mut stranded = lock(&self.stranded);
+        for mut opening in openings {
+            opening.refused += 1;
+            if opening.refused < MOST_REFUSED {
+                stranded.push((to.clone(), opening));
+            } else {
+                given_up.push(opening);
+            }
         }
+        given_up
     }
 
     /// Asks over the connection that a peer has made meanwhile; over a new one, once no connection is

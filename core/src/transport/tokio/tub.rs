@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
-use data_encoding::BASE32_NOPAD;
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
@@ -20,6 +19,7 @@ use crate::captp::{CloseReason, Config, Keys, Profile, Stats};
 use crate::deferred::Deferred;
 use crate::error::Error;
 use crate::host::{Host, Outcome, Ref};
+use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::locator::{Location, SturdyRef};
 use crate::native::{
@@ -31,6 +31,7 @@ use crate::transport::Wire;
 use crate::vat::{Connection, Vat};
 
 const TCP: &str = "tcp-testing-only";
+const NOISE: &str = "noise";
 const WEBSOCKET: &str = "websocket";
 
 /// How a [`Tub`] behaves.
@@ -49,6 +50,8 @@ pub struct TubOptions {
     pub introduce: bool,
     /// Whether peers that connect are taken for whom they say they are. See [`Vat::believe_hellos`].
     pub believe: bool,
+    /// Who the tub is; a new identity if there is none.
+    pub identity: Option<Arc<Identity>>,
 }
 
 /// A vat of Rust objects on tokio: it offers objects to others and finds theirs.
@@ -86,6 +89,7 @@ struct Inner {
     vat: Arc<Vat<Native>>,
     runtime: Handle,
     designator: String,
+    identity: Arc<Identity>,
     options: TubOptions,
     epoch: Instant,
     /// Where we listen, oldest first.
@@ -187,6 +191,8 @@ impl Tub {
             tub: Arc::clone(&tub),
         };
         let vat = Vat::new(Home::new(runtime));
+        let fresh = || Arc::new(Identity::from_seed(random()));
+        let identity = options.identity.clone().unwrap_or_else(fresh);
         vat.show_tracebacks(options.tracebacks);
         vat.introduce_peers(options.introduce);
         vat.believe_hellos(options.believe);
@@ -194,7 +200,8 @@ impl Tub {
         let inner = Arc::new(Inner {
             vat,
             runtime: handle,
-            designator: designator(),
+            designator: identity.designator(),
+            identity,
             options,
             epoch: Instant::now(),
             listeners: Mutex::new(Vec::new()),
@@ -204,22 +211,31 @@ impl Tub {
         Self(inner)
     }
 
-    /// Accepts TCP connections. `address` is `host:port`; port 0 lets the system choose.
+    /// Accepts TCP connections in plain text, which do not show who the peer is: for testing, and for
+    /// networks that can be trusted. `address` is `host:port`; port 0 lets the system choose.
     ///
     /// # Errors
     /// If the address cannot be listened on.
     pub async fn listen_tcp(&self, address: &str) -> io::Result<Listener> {
         let listener = TcpListener::bind(address).await?;
         let at = listener.local_addr()?;
-        let hints = BTreeMap::from([
-            ("host".to_owned(), at.ip().to_string()),
-            ("port".to_owned(), at.port().to_string()),
-        ]);
-        Ok(
-            self.listen(listener, at, self.location(TCP, hints), |limits| {
-                Ok(Wire::stream(limits))
-            }),
-        )
+        let location = self.location(TCP, host_and_port(at));
+        Ok(self.listen(listener, at, location, |limits| Ok(Wire::stream(limits))))
+    }
+
+    /// Accepts encrypted connections, at both ends of which is shown who they are: the way to be on a
+    /// network that is not to be trusted. `address` is `host:port`; port 0 lets the system choose.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on.
+    pub async fn listen_noise(&self, address: &str) -> io::Result<Listener> {
+        let listener = TcpListener::bind(address).await?;
+        let at = listener.local_addr()?;
+        let identity = Arc::clone(&self.0.identity);
+        let location = self.location(NOISE, host_and_port(at));
+        Ok(self.listen(listener, at, location, move |limits| {
+            Ok(Wire::noise_server(&identity, limits))
+        }))
     }
 
     /// Accepts WebSocket connections, as browsers and Node make them. `address` is `host:port`;
@@ -252,7 +268,7 @@ impl Tub {
         listener: TcpListener,
         address: SocketAddr,
         location: Location,
-        wire: fn(&Limits) -> Result<Wire, crate::transport::WireError>,
+        wire: impl Fn(&Limits) -> Result<Wire, crate::transport::WireError> + Send + 'static,
     ) -> Listener {
         let inner = Arc::downgrade(&self.0);
         let announced = location.clone();
@@ -440,7 +456,7 @@ impl Inner {
             limits: self.options.limits.clone(),
             keys: Keys::from_seed(random()),
             location: announced,
-            reserved: false,
+            reserved: to.is_none() && wire.authenticates(),
             boundaries: wire.has_boundaries(),
             now_ms: elapsed_ms(self.epoch),
         };
@@ -480,9 +496,15 @@ impl Inner {
             return Ok(connection);
         }
         let (address, wire) = self.dial(to)?;
-        let announced = lock(&self.listeners)
-            .first()
-            .map(|(location, _)| location.clone());
+        let announced = {
+            let listeners = lock(&self.listeners);
+            let alike = listeners
+                .iter()
+                .find(|(location, _)| location.transport == to.transport);
+            alike
+                .or_else(|| listeners.first())
+                .map(|(location, _)| location.clone())
+        };
         let announced = announced.unwrap_or_else(|| Location {
             transport: to.transport.clone(),
             designator: self.designator.clone(),
@@ -527,14 +549,14 @@ impl Inner {
             })
         };
         match to.transport.as_str() {
-            TCP => {
+            TCP | NOISE => {
                 let (host, port) = (hint("host")?, hint("port")?);
                 let host = if host.contains(':') {
                     format!("[{host}]")
                 } else {
                     host.clone()
                 };
-                Ok((format!("{host}:{port}"), Wire::stream(&self.options.limits)))
+                Ok((format!("{host}:{port}"), self.stream(to)?))
             }
             WEBSOCKET => {
                 let url = hint("url")?;
@@ -546,9 +568,23 @@ impl Inner {
                 Ok((address, wire))
             }
             other => Err(Error::Misuse(format!(
-                "no transport named {other:?} here; there are {TCP:?} and {WEBSOCKET:?}"
+                "no transport named {other:?} here; there are {NOISE:?}, {TCP:?} and {WEBSOCKET:?}"
             ))),
         }
+    }
+
+    fn stream(&self, to: &Location) -> Result<Wire, Error> {
+        let limits = &self.options.limits;
+        if to.transport == TCP {
+            return Ok(Wire::stream(limits));
+        }
+        let Some(key) = Identity::key_of(&to.designator) else {
+            return Err(Error::Misuse(format!(
+                "the reference to {to} names no key: the part before .{NOISE} must be one in base32"
+            )));
+        };
+        Wire::noise_client(&self.identity, key, limits)
+            .map_err(|error| Error::Misuse(error.to_string()))
     }
 
     fn close(&self, why: &str) {
@@ -604,6 +640,9 @@ fn random() -> [u8; 32] {
 }
 
 /// A fresh name for a tub: 52 letters and digits, as a base32 of 32 bytes.
-fn designator() -> String {
-    BASE32_NOPAD.encode(&random()).to_lowercase()
+fn host_and_port(address: SocketAddr) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("host".to_owned(), address.ip().to_string()),
+        ("port".to_owned(), address.port().to_string()),
+    ])
 }

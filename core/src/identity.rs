@@ -1,0 +1,197 @@
+//! Who a tub is.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use data_encoding::BASE32_NOPAD;
+use sha2::{Digest, Sha256};
+use snow::params::DHChoice;
+use snow::resolvers::{CryptoResolver, DefaultResolver};
+
+use crate::captp::{Keys, PublicKey};
+
+/// A tub's long-lived Ed25519 key. Its public half, in base32, is the tub's designator: whoever has a
+/// reference to one of its objects knows it, and no address or name server is believed instead.
+///
+/// ```
+/// use marotte::Identity;
+///
+/// let identity = Identity::from_seed([7; 32]);      // 32 secret random bytes, really
+/// assert_eq!(identity.designator().len(), 52);
+/// assert_eq!(Identity::key_of(&identity.designator()), Some(identity.public()));
+/// ```
+pub struct Identity {
+    keys: Keys,
+    seed: [u8; 32],
+    exchange: [u8; 32],
+    proof: [u8; 96],
+}
+
+/// What the signature of a proof begins with, so that it is of no use elsewhere.
+const PROOF: &[u8] = b"marotte noise static key";
+
+impl fmt::Debug for Identity {
+    /// Leaves the secret out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Identity").field(&self.designator()).finish()
+    }
+}
+
+impl Identity {
+    /// Derives everything from 32 secret random bytes.
+    pub fn from_seed(seed: [u8; 32]) -> Self {
+        let keys = Keys::from_seed(seed);
+        let exchange: [u8; 32] = Sha256::new()
+            .chain_update(PROOF)
+            .chain_update(seed)
+            .finalize()
+            .into();
+        let mut proof = [0; 96];
+        proof[..32].copy_from_slice(&keys.public().0);
+        proof[32..].copy_from_slice(&keys.sign(&to_sign(&exchange_public(&exchange))));
+        Self {
+            keys,
+            seed,
+            exchange,
+            proof,
+        }
+    }
+
+    /// Reads the identity that is kept in a file, or makes one there of what `fresh` gives: 32 secret
+    /// random bytes. Only its owner may read the file.
+    ///
+    /// # Errors
+    /// If the file cannot be read or made, or holds something else.
+    pub fn load_or_create(path: &Path, fresh: impl FnOnce() -> [u8; 32]) -> io::Result<Self> {
+        match std::fs::File::open(path) {
+            Ok(mut file) => {
+                let mut text = String::new();
+                file.read_to_string(&mut text)?;
+                let seed = BASE32_NOPAD
+                    .decode(text.trim().to_uppercase().as_bytes())
+                    .ok()
+                    .and_then(|seed| seed.try_into().ok());
+                seed.map(Self::from_seed).ok_or_else(|| {
+                    io::Error::other(format!("{} holds no tub's key", path.display()))
+                })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let identity = Self::from_seed(fresh());
+                let mut options = std::fs::OpenOptions::new();
+                options.write(true).create_new(true);
+                #[cfg(unix)]
+                std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+                let text = BASE32_NOPAD.encode(&identity.seed).to_lowercase();
+                options
+                    .open(path)?
+                    .write_all(format!("{text}\n").as_bytes())?;
+                Ok(identity)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The public key.
+    pub fn public(&self) -> PublicKey {
+        self.keys.public()
+    }
+
+    /// The tub's name: its public key in base32, lower-case and without padding.
+    pub fn designator(&self) -> String {
+        designator(&self.public())
+    }
+
+    /// The key that a designator stands for, if it is of that kind.
+    pub fn key_of(designator: &str) -> Option<PublicKey> {
+        // Of upper and lower case, and of the bits that are left over, one is right.
+        let key = BASE32_NOPAD
+            .decode(designator.to_uppercase().as_bytes())
+            .ok()?;
+        let key = PublicKey(key.try_into().ok()?);
+        (self::designator(&key) == designator).then_some(key)
+    }
+
+    /// The key of key exchanges.
+    pub(crate) fn exchange(&self) -> &[u8; 32] {
+        &self.exchange
+    }
+
+    /// What shows a peer that the key of the exchange is ours: the public key, and its signature.
+    pub(crate) fn proof(&self) -> &[u8; 96] {
+        &self.proof
+    }
+}
+
+/// The designator of a key.
+pub(crate) fn designator(key: &PublicKey) -> String {
+    BASE32_NOPAD.encode(&key.0).to_lowercase()
+}
+
+/// Who has made an exchange with that static key, if the proof holds.
+pub(crate) fn proven(proof: &[u8], exchange: &[u8]) -> Option<PublicKey> {
+    let (key, signature) = proof.split_at_checked(32)?;
+    let key = PublicKey(key.try_into().ok()?);
+    key.verify(&to_sign(exchange), signature.try_into().ok()?)
+        .then_some(key)
+}
+
+fn to_sign(exchange: &[u8]) -> Vec<u8> {
+    [PROOF, exchange].concat()
+}
+
+fn exchange_public(secret: &[u8; 32]) -> Vec<u8> {
+    // The resolver that is built in always has it.
+    let Some(mut dh) = DefaultResolver.resolve_dh(&DHChoice::Curve25519) else {
+        return Vec::new();
+    };
+    dh.set(secret);
+    dh.pubkey().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proof_is_of_one_key_and_one_exchange() {
+        let (one, other) = (Identity::from_seed([1; 32]), Identity::from_seed([2; 32]));
+        let public = exchange_public(one.exchange());
+        assert_eq!(proven(one.proof(), &public), Some(one.public()));
+        assert_eq!(proven(other.proof(), &public), None);
+        assert_eq!(proven(&one.proof()[..95], &public), None);
+        let mut forged = *one.proof();
+        forged[..32].copy_from_slice(&other.public().0);
+        assert_eq!(proven(&forged, &public), None);
+    }
+
+    #[test]
+    fn a_file_keeps_an_identity_from_everybody_else() {
+        let folder = std::env::temp_dir().join(format!("marotte-identity-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("tub.key");
+        let _ = std::fs::remove_file(&path);
+        let made = Identity::load_or_create(&path, || [9; 32]).unwrap();
+        let again = Identity::load_or_create(&path, || unreachable!("it is there")).unwrap();
+        assert_eq!(made.designator(), again.designator());
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        std::fs::write(&path, "something else").unwrap();
+        let error = Identity::load_or_create(&path, || [9; 32]).unwrap_err();
+        assert!(error.to_string().contains("holds no tub's key"));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_designator_is_written_one_way_only() {
+        let name = Identity::from_seed([3; 32]).designator();
+        assert!(Identity::key_of(&name).is_some());
+        assert_eq!(Identity::key_of(&name.to_uppercase()), None);
+        assert_eq!(Identity::key_of(&name[1..]), None);
+        assert_eq!(Identity::key_of("alice"), None);
+    }
+}

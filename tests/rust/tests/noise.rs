@@ -1,0 +1,97 @@
+//! Encrypted tubs, and who is not let in.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use marotte::transport::tokio::TubOptions;
+use marotte::{Error, Identity, Reference, Tub};
+
+struct Echo;
+
+#[marotte::remote]
+impl Echo {
+    fn echo(&self, value: marotte::Value) -> marotte::Value {
+        value
+    }
+}
+
+fn tub(seed: u8) -> Tub {
+    let mut options = TubOptions::default();
+    options.identity = Some(Arc::new(Identity::from_seed([seed; 32])));
+    options.introduce = true;
+    Tub::with_options(options)
+}
+
+async fn serve(tub: &Tub) -> String {
+    tub.listen_noise("127.0.0.1:0").await.unwrap();
+    tub.register_reference(Echo, None).unwrap()
+}
+
+async fn within<T>(future: impl IntoFuture<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(10), future)
+        .await
+        .expect("it ends within ten seconds")
+}
+
+#[tokio::test]
+async fn calls_of_every_size() {
+    let (server, client) = (tub(1), tub(2));
+    let uri = serve(&server).await;
+    assert!(uri.starts_with(&format!(
+        "ocapn://{}.noise/s/",
+        Identity::from_seed([1; 32]).designator()
+    )));
+    let remote = client.get_reference(&uri);
+    let big = "x".repeat(3 << 20);
+    let answers = [
+        remote.send("echo", &("small",)),
+        remote.send("echo", &(&big,)),
+    ];
+    assert_eq!(within(answers[0].when::<String>()).await.unwrap(), "small");
+    assert!(within(answers[1].when::<String>()).await.unwrap() == big);
+    assert_eq!(client.stats().round_trips, 1);
+}
+
+#[tokio::test]
+async fn whoever_has_another_key_is_not_believed() {
+    let (server, mallory, client) = (tub(1), tub(2), tub(3));
+    let uri = serve(&server).await;
+    let theirs = mallory.listen_noise("127.0.0.1:0").await.unwrap();
+    let port = |uri: &str| uri.rsplit_once("port=").unwrap().1.to_owned();
+    let uri = uri.replace(&port(&uri), &theirs.local_addr().port().to_string());
+    let error = within(client.get_reference(&uri).when::<Reference>())
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::Disconnected(_)), "{error:?}");
+    assert_eq!(mallory.stats().messages_received, 0);
+}
+
+#[tokio::test]
+async fn tubs_that_connect_to_each_other_at_once_keep_one_connection() {
+    for _ in 0..20 {
+        let tubs = [tub(1), tub(2)];
+        let uris = [serve(&tubs[0]).await, serve(&tubs[1]).await];
+        let both = [
+            tubs[0].get_reference(&uris[1]),
+            tubs[1].get_reference(&uris[0]),
+        ];
+        let echoes = both.map(|echo| echo.send("echo", &(1,)));
+        for echo in echoes {
+            assert_eq!(within(echo.when::<i32>()).await.unwrap(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reference_that_names_no_key_says_so() {
+    let error = within(
+        tub(1)
+            .get_reference("ocapn://alice.noise/s/eA?host=127.0.0.1&port=1")
+            .when::<()>(),
+    )
+    .await
+    .unwrap_err();
+    assert!(error.to_string().contains("names no key"), "{error}");
+}
