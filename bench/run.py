@@ -40,7 +40,9 @@ def our_rows():
     node = ["node", ROOT / "bench/node/marotte.mjs"]
     return {
         "marotte-rust": Row(rust),
+        "marotte-rust-noise": Row(rust, NOISE="1"),
         "marotte-python": Row(python),
+        "marotte-python-noise": Row(python, NOISE="1"),
         "marotte-python-plain": Row(python, HANDLERS="plain"),
         "marotte-python-uvloop": Row(python, LOOP="uvloop"),
         "marotte-python-blocking": Row(python, ["seq"], BLOCKING="1"),

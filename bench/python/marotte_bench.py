@@ -1,7 +1,8 @@
 """The Python rows of the benchmark table.
 
 ``server``, or ``client PORT SERVER_PID SECONDS WORKLOADS``. Environment: LOOP=uvloop for that loop,
-HANDLERS=plain for methods that are not ``async def``, BLOCKING=1 for a client without a loop.
+HANDLERS=plain for methods that are not ``async def``, BLOCKING=1 for a client without a loop,
+NOISE=1 for an encrypted connection.
 """
 
 import asyncio
@@ -46,16 +47,20 @@ class Coroutines(Plain):
 
 async def serve():
     tub = marotte.Tub()
-    listener = tub.listen("tcp://127.0.0.1:0")
+    is_encrypted = "NOISE" in os.environ
+    listener = tub.listen(f"{'noise' if is_encrypted else 'tcp'}://127.0.0.1:0")
     bench = Plain() if os.environ.get("HANDLERS") == "plain" else Coroutines()
     tub.registerReference(bench, name="bench")
-    print("READY", listener.port, flush=True)
+    peer = listener.location.removeprefix("ocapn://").partition(".noise")[0]
+    print("READY", f"{peer}@{listener.port}" if is_encrypted else listener.port, flush=True)
     await asyncio.Event().wait()
 
 
 def uri(port):
+    name, _, port = port.rpartition("@")
+    peer = f"{name}.noise" if name else "bench.tcp-testing-only"
     # "bench" in base64url.
-    return f"ocapn://bench.tcp-testing-only/s/YmVuY2g?host=127.0.0.1&port={port}"
+    return f"ocapn://{peer}/s/YmVuY2g?host=127.0.0.1&port={port}"
 
 
 async def connect(port):
@@ -129,6 +134,6 @@ def run(main):
 if sys.argv[1] == "server":
     run(serve())
 elif os.environ.get("BLOCKING"):
-    blocking_client(int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
+    blocking_client(sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
 else:
-    run(client(int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), sys.argv[5].split(",")))
+    run(client(sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), sys.argv[5].split(",")))

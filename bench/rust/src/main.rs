@@ -46,16 +46,26 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 async fn serve() -> Result<(), Box<dyn Error>> {
     let tub = Tub::new();
-    let listener = tub.listen_tcp("127.0.0.1:0").await?;
+    let (listener, name) = if std::env::var_os("NOISE").is_some() {
+        let listener = tub.listen_noise("127.0.0.1:0").await?;
+        let name = format!("{}@", listener.location().designator);
+        (listener, name)
+    } else {
+        (tub.listen_tcp("127.0.0.1:0").await?, String::new())
+    };
     tub.register_reference(Bench, Some("bench"))?;
-    println!("READY {}", listener.local_addr().port());
+    println!("READY {name}{}", listener.local_addr().port());
     std::future::pending().await
 }
 
 async fn connect(port: &str) -> Result<(Tub, Reference), marotte::Error> {
     let tub = Tub::new();
+    let (peer, port) = match port.split_once('@') {
+        Some((name, port)) => (format!("{name}.noise"), port),
+        None => ("bench.tcp-testing-only".to_owned(), port),
+    };
     // "bench" in base64url.
-    let uri = format!("ocapn://bench.tcp-testing-only/s/YmVuY2g?host=127.0.0.1&port={port}");
+    let uri = format!("ocapn://{peer}/s/YmVuY2g?host=127.0.0.1&port={port}");
     let bench = tub.get_reference(&uri).when().await?;
     Ok((tub, bench))
 }
