@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
-use data_encoding::BASE32_NOPAD;
+use base32ct::{Base32Unpadded, Encoding};
 use sha2::{Digest, Sha256};
 use snow::params::DHChoice;
 use snow::resolvers::{CryptoResolver, DefaultResolver};
@@ -68,8 +68,7 @@ impl Identity {
             Ok(mut file) => {
                 let mut text = String::new();
                 file.read_to_string(&mut text)?;
-                let seed = BASE32_NOPAD
-                    .decode(text.trim().to_uppercase().as_bytes())
+                let seed = Base32Unpadded::decode_vec(text.trim())
                     .ok()
                     .and_then(|seed| seed.try_into().ok());
                 seed.map(Self::from_seed).ok_or_else(|| {
@@ -82,7 +81,7 @@ impl Identity {
                 options.write(true).create_new(true);
                 #[cfg(unix)]
                 std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-                let text = BASE32_NOPAD.encode(&identity.seed).to_lowercase();
+                let text = Base32Unpadded::encode_string(&identity.seed);
                 options
                     .open(path)?
                     .write_all(format!("{text}\n").as_bytes())?;
@@ -104,11 +103,9 @@ impl Identity {
 
     /// The key that a designator stands for, if it is of that kind.
     pub fn key_of(designator: &str) -> Option<PublicKey> {
-        // Of upper and lower case, and of the bits that are left over, one is right.
-        let key = BASE32_NOPAD
-            .decode(designator.to_uppercase().as_bytes())
-            .ok()?;
+        let key = Base32Unpadded::decode_vec(designator).ok()?;
         let key = PublicKey(key.try_into().ok()?);
+        // Of the bits that are left over, one value is right.
         (self::designator(&key) == designator).then_some(key)
     }
 
@@ -125,7 +122,7 @@ impl Identity {
 
 /// The designator of a key.
 pub(crate) fn designator(key: &PublicKey) -> String {
-    BASE32_NOPAD.encode(&key.0).to_lowercase()
+    Base32Unpadded::encode_string(&key.0)
 }
 
 /// Who has made an exchange with that static key, if the proof holds.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use data_encoding::BASE64URL_NOPAD;
+use base64ct::{Base64UrlUnpadded, Encoding};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
 use crate::syrup::{Cursor, SyrupError, Token, Writer};
@@ -127,7 +127,7 @@ impl Location {
         let designator = utf8_percent_encode(&self.designator, DESIGNATOR);
         write!(f, "ocapn://{designator}.{}", self.transport)?;
         if let Some(swiss) = swiss {
-            write!(f, "/s/{}", BASE64URL_NOPAD.encode(swiss))?;
+            write!(f, "/s/{}", Base64UrlUnpadded::encode_string(swiss))?;
         }
         for (index, (name, value)) in self.hints.iter().enumerate() {
             let mark = if index == 0 { '?' } else { '&' };
@@ -234,8 +234,7 @@ impl FromStr for SturdyRef {
         let swiss = path
             .strip_prefix("s/")
             .ok_or(BadLocator("the path must begin with /s/"))?;
-        let swiss = BASE64URL_NOPAD
-            .decode(swiss.as_bytes())
+        let swiss = Base64UrlUnpadded::decode_vec(swiss)
             .map_err(|_| BadLocator("the swiss number must be base64url without padding"))?;
         let (designator, transport) = authority
             .rsplit_once('.')
