@@ -1,7 +1,8 @@
 """What a tub needs of an event loop, for each kind of loop there is.
 
-A runner has, whatever the loop: ``turns`` (the queue of all that runs there), ``add_reader``, ``remove_reader``, ``add_writer``,
-``remove_writer`` (by file descriptor), ``call_soon``, ``call_soon_threadsafe``, ``call_later``,
+A runner has, whatever the loop: ``turns`` (the queue of all that runs there), ``add_reader``,
+``remove_reader``, ``add_writer``, ``remove_writer`` (by file descriptor), ``call_soon``,
+``call_turns`` (the same, for the queue of turns), ``call_soon_threadsafe``, ``call_later``,
 ``call_later_threadsafe``, ``cancel``, ``resolve`` (a host name), ``create_future``, ``enter`` and
 ``leave`` (around the first step of a coroutine), ``resume`` (the rest of one), ``wait_for`` (any
 awaitable or Deferred; both return something with a ``cancel``), ``run_once`` and ``closing``.
@@ -95,7 +96,7 @@ class AsyncioRunner:
         self.remove_reader = loop.remove_reader
         self.add_writer = loop.add_writer
         self.remove_writer = loop.remove_writer
-        self.call_soon = loop.call_soon
+        self.call_soon = self.call_turns = loop.call_soon
         self.call_later = loop.call_later
         self.create_future = loop.create_future
         # C functions, called for every coroutine: no frame of ours between.
@@ -267,6 +268,8 @@ class BlockingRunner:
 
     def call_soon(self, function):
         self._soon.append(function)
+
+    call_turns = call_soon
 
     def call_soon_threadsafe(self, function):
         self._soon.append(function)

@@ -113,6 +113,11 @@ class TwistedRunner:
     def call_soon(self, function):
         reactor.callLater(0, function)
 
+    def call_turns(self, function):
+        # Not by a delayed call: trial cancels those that a test leaves behind, and the queue of turns
+        # would wait for ever to be run, in all tests that follow.
+        reactor.callFromThread(function)
+
     def call_soon_threadsafe(self, function):
         reactor.callFromThread(function)
 

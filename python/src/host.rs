@@ -69,8 +69,9 @@ pub(crate) struct Home {
     /// A runner of `marotte._runner`; chosen at the first use that needs it.
     runner: PyOnceLock<Py<PyAny>>,
     thread: OnceLock<std::thread::ThreadId>,
-    /// `runner.call_soon`, and `runner.turns()`: what it is to be called with.
+    /// `runner.call_soon`, `runner.call_turns`, and `runner.turns()`: what that is to be called with.
     call_soon: PyOnceLock<Py<PyAny>>,
+    call_turns: PyOnceLock<Py<PyAny>>,
     turns: PyOnceLock<Py<Turns>>,
     /// `runner.create_future`, and whether what it gives is a wrapper around a Deferred.
     create_future: PyOnceLock<(Py<PyAny>, bool)>,
@@ -87,6 +88,7 @@ impl Home {
             runner: PyOnceLock::new(),
             thread: OnceLock::new(),
             call_soon: PyOnceLock::new(),
+            call_turns: PyOnceLock::new(),
             turns: PyOnceLock::new(),
             create_future: PyOnceLock::new(),
             steps: PyOnceLock::new(),
@@ -182,12 +184,26 @@ impl Home {
 
     /// Calls `function()` soon on the vat's thread; any thread may ask.
     pub(crate) fn call_soon(&self, py: Python<'_>, function: &Py<PyAny>) -> PyResult<()> {
+        self.call_by(py, &self.call_soon, intern!(py, "call_soon"), function)
+    }
+
+    /// Has the turns run soon on the vat's thread; any thread may ask.
+    fn run_soon(&self, py: Python<'_>) -> PyResult<()> {
+        let turns = self.turns(py)?.as_any().as_unbound();
+        self.call_by(py, &self.call_turns, intern!(py, "call_turns"), turns)
+    }
+
+    fn call_by(
+        &self,
+        py: Python<'_>,
+        known: &PyOnceLock<Py<PyAny>>,
+        method: &Bound<'_, PyString>,
+        function: &Py<PyAny>,
+    ) -> PyResult<()> {
         let runner = self.runner(py)?;
         if self.is_own_thread() {
-            let call_soon = self.call_soon.get_or_try_init(py, || {
-                runner.getattr(intern!(py, "call_soon")).map(Bound::unbind)
-            })?;
-            call_soon.bind(py).call1((function,))?;
+            let method = known.get_or_try_init(py, || runner.getattr(method).map(Bound::unbind))?;
+            method.bind(py).call1((function,))?;
         } else {
             runner.call_method1(intern!(py, "call_soon_threadsafe"), (function,))?;
         }
@@ -430,11 +446,7 @@ impl Host for PyHost {
 
     fn schedule_turns(vat: &Arc<PyVat>) {
         Python::attach(|py| {
-            let home = vat.home();
-            let scheduled = home
-                .turns(py)
-                .and_then(|turns| home.call_soon(py, turns.as_any().as_unbound()));
-            if let Err(error) = scheduled {
+            if let Err(error) = vat.home().run_soon(py) {
                 errors::log_exception(py, "cannot schedule the vat's turns", &error);
             }
         });

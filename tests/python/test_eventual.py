@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import subprocess
+import sys
 import weakref
 
 import marotte
@@ -440,3 +442,29 @@ def test_states_of_what_is_far():
             assert state(results) == "near"
 
     run(test)
+
+
+def test_turns_that_a_test_of_trial_leaves_behind_stop_no_other_test(tmp_path):
+    (tmp_path / "test_left.py").write_text(
+        "import marotte\n"
+        "from twisted.internet import defer\n"
+        "from twisted.trial import unittest\n"
+        "class Left(unittest.TestCase):\n"
+        "    timeout = 10\n"
+        "    def test_a(self):\n"
+        "        marotte.eventually(lambda: None)\n"
+        "    def test_b(self):\n"
+        "        d = defer.ensureDeferred(self.b())\n"
+        "        return d.addCallback(self.assertEqual, 5)\n"
+        "    async def b(self):\n"
+        "        return await marotte.fireEventually(5)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "twisted.trial", "test_left"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "successes=2" in done.stdout

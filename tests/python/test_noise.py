@@ -103,9 +103,8 @@ async def test_plain_text_and_encryption_do_not_understand_each_other(served, as
 
 
 async def test_a_reference_must_name_a_key():
-    with marotte.Tub() as client:
-        with pytest.raises(ValueError, match="names no key"):
-            client.getReference("ocapn://alice.noise/s/eA?host=127.0.0.1&port=1")
+    with marotte.Tub() as client, pytest.raises(ValueError, match="names no key"):
+        client.getReference("ocapn://alice.noise/s/eA?host=127.0.0.1&port=1")
 
 
 async def test_a_connection_is_used_in_both_directions_for_whoever_has_shown_its_key():
