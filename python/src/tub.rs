@@ -122,6 +122,7 @@ impl Tub {
     /// is; it is made if it is not there.
     #[new]
     #[pyo3(signature = (*, profile="marotte", limits=None, runner=None, tracebacks=false, introduce=false, believe=false, keyfile=None))]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
         py: Python<'_>,
         profile: &str,
