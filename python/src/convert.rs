@@ -17,7 +17,8 @@ use crate::bigint;
 use crate::errors::{RemoteError, describe, remote};
 use crate::host::{PyHost, PyVat, unwrap_reference};
 use crate::invoke::is_callable;
-use crate::promise::{Promise, RemoteReference};
+use crate::promise::Promise;
+use crate::reference::RemoteReference;
 use crate::values::{PySturdyRef, Referenceable, symbol_type};
 
 pub(crate) type PyBuilder = Builder<Ref<PyHost>>;

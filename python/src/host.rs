@@ -17,7 +17,8 @@ use crate::convert::{self, PyBuilder};
 use crate::errors::{self, RemoteError};
 use crate::idle::IdleTimer;
 use crate::invoke;
-use crate::promise::{Promise, RemoteReference};
+use crate::promise::Promise;
+use crate::reference::RemoteReference;
 use crate::tub::Turns;
 
 /// The Python host.

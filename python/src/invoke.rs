@@ -15,7 +15,8 @@ use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyT
 use crate::convert;
 use crate::errors::{RemoteError, log_exception, to_exception};
 use crate::host::{Callback, Failure, PyHost, PyVat, remote_name, with_scratch};
-use crate::promise::{Promise, RemoteReference};
+use crate::promise::Promise;
+use crate::reference::RemoteReference;
 use crate::task::EagerTask;
 use crate::values::{Referenceable, coroutine_type, function_type, method_type};
 

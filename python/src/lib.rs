@@ -10,6 +10,7 @@ mod idle;
 mod invoke;
 mod local;
 mod promise;
+mod reference;
 mod socket;
 mod task;
 mod tub;
@@ -32,7 +33,9 @@ mod _core {
     #[pymodule_export]
     use crate::local::{LocalVat, Resolver, Send};
     #[pymodule_export]
-    use crate::promise::{Method, Promise, RemoteReference};
+    use crate::promise::Promise;
+    #[pymodule_export]
+    use crate::reference::{Method, RemoteReference};
     #[pymodule_export]
     use crate::tub::{Listener, Tub, Turns};
     #[pymodule_export]

@@ -17,7 +17,8 @@ use crate::convert;
 use crate::errors::to_exception;
 use crate::host::{Callback, Failure, Home, PyHost, PyVat, with_scratch};
 use crate::invoke;
-use crate::promise::{Promise, RemoteReference, reason_of};
+use crate::promise::{Promise, reason_of};
+use crate::reference::RemoteReference;
 use crate::values::Referenceable;
 
 /// The vat of the objects of one event loop or thread, as far as they belong to no tub.
