@@ -42,7 +42,9 @@ class Status extends Referenceable {
   note(text) {
     this.heard.push(text);
   }
+  begun = 0;
   forever() {
+    this.begun++;
     const signal = callSignal();
     signal.addEventListener("abort", () => this.heard.push(signal.reason.message));
     return new Promise(() => {});
@@ -312,19 +314,24 @@ test("an error keeps its type, and tells where it happened only if allowed", asy
 test("cancelling breaks the promise here and tells the method there", async (t) => {
   const status = new Status();
   const { remote } = await pair(t, status);
+  // One that is cancelled before it has begun is not begun.
+  const begun = (count) => until(() => status.begun === count);
   const call = remote.forever();
+  await begun(1);
   call._cancel();
   assert.ok((await failure(call)) instanceof CancelledError);
   await until(() => status.heard.length === 1);
   assert.deepEqual(status.heard, ["the caller has cancelled the call"]);
   const controller = new AbortController();
   const aborted = send(await remote, { signal: controller.signal }).forever();
+  await begun(2);
   controller.abort(new RangeError("enough"));
   assert.equal((await failure(aborted)).message, "enough");
   await until(() => status.heard.length === 2);
   const late = send(await remote, { signal: AbortSignal.abort(new RangeError("before")) }).note("never");
   assert.equal((await failure(late)).message, "before");
   const deferred = (await remote).callRemote("forever");
+  await begun(3);
   deferred.addErrback((error) => status.heard.push(error.constructor.name));
   deferred.cancel();
   await until(() => status.heard.length === 4);

@@ -7,7 +7,7 @@ import { platform } from "./platform.js";
 import * as tape from "./tape.js";
 import { homeTub, inTurn } from "./turns.js";
 import { STATE, putFailure, putMessage, putValue, type Origin, type Remote, put, stateOf } from "./values.js";
-import { ENOUGH, NOTHING, output, wasm } from "./wasm.js";
+import { ENOUGH, NOTHING, dropWith, output, wasm } from "./wasm.js";
 
 /** What proxies stand before. It is shared, so nothing may be set on it. */
 const target = () => {};
@@ -311,9 +311,16 @@ export abstract class PromiseState extends Base {
     tape.putNumbered(tape.PROMISE, from.adopt(Promise.reject(this.value)));
   }
 
+  /** The promise through which messages still have to go, after this one has settled. */
+  held(): PromiseState | undefined {
+    return undefined;
+  }
+
   send(selector: string | null, args: unknown[]): unknown {
     this.isLookedAt = true;
     if (this.state === PENDING) return this.sendPending(selector, args, true);
+    const held = this.held();
+    if (held) return held.sendPending(selector, args, true);
     if (this.state === BROKEN) return RemotePromiseState.settled(this.tub, true, this.value).proxy;
     const state = stateOf<Base>(this.value);
     return state ? state.send(selector, args) : this.sendToValue(selector, args, true);
@@ -323,6 +330,8 @@ export abstract class PromiseState extends Base {
     this.isLookedAt = true;
     if (this.state === PENDING) this.sendPending(selector, args, false);
     if (this.state !== FULFILLED) return;
+    const held = this.held();
+    if (held) return void held.sendPending(selector, args, false);
     const state = stateOf<Base>(this.value);
     if (state) state.sendOnly(selector, args);
     else this.sendToValue(selector, args, false);
@@ -452,6 +461,8 @@ export abstract class PromiseState extends Base {
 
 /** A promise that the core settles. */
 export class RemotePromiseState extends PromiseState {
+  private isHeld = false;
+
   constructor(tub: Origin, private readonly handle: number) {
     super(tub);
     if (handle >= 0) pending[handle] = this;
@@ -503,6 +514,16 @@ export class RemotePromiseState extends PromiseState {
 
   pendingName(): string {
     return coreState(this.handle);
+  }
+
+  /** Messages go on through the promise: others are under way to what it has become, by a longer way. */
+  hold(): void {
+    this.isHeld = true;
+    dropWith(this, wasm.drop_handle, this.handle);
+  }
+
+  override held(): PromiseState | undefined {
+    return this.isHeld ? this : undefined;
   }
 
   cancel(reason: unknown = new CancelledError("the call was cancelled")): void {
@@ -582,6 +603,10 @@ export class LocalPromiseState extends PromiseState {
     this.onCancel = undefined;
     super.settle(broken, value);
     this.forward();
+  }
+
+  override held(): PromiseState | undefined {
+    return this.follows?.held();
   }
 
   private forward(): void {
@@ -762,7 +787,12 @@ export function readEvents(): void {
     const promise = pending[handle];
     if (promise) current.tub = promise.tub;
     pending[handle] = undefined;
-    let broken = tape.getByte() === 1;
+    const how = tape.getByte();
+    if (how === 2) {
+      if (promise instanceof RemotePromiseState) promise.hold();
+      else wasm.drop_handle(handle);
+    }
+    let broken = how === 1;
     let value = broken ? tape.getFailure() : tape.get();
     // Awaiting it would call what the peer put there.
     if (typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function") {

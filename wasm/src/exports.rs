@@ -674,7 +674,8 @@ pub fn run_turns(budget: u32) {
 }
 
 /// How long the tape of events is: for each promise that settled its handle as `u32`, 0 or 1 for
-/// fulfilled or broken, and a value or a failure.
+/// fulfilled or broken, and a value or a failure. 2 is for fulfilled, but the handle lives on:
+/// messages have to go through it, behind those that have not arrived yet.
 #[wasm_bindgen]
 pub fn events_length() -> u32 {
     state::with_events(|events| events.tape.len() as u32)

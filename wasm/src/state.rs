@@ -357,7 +357,16 @@ pub(crate) fn push_event(vat: &Arc<Vat<JsHost>>, handle: u32, outcome: Outcome<J
     let out = &mut events.tape;
     let start = out.len();
     out.extend_from_slice(&handle.to_le_bytes());
+    let promise = match HANDLES.with_borrow(|handles| {
+        let entry = handles.get(handle)?;
+        Some(entry.reference.dup(()))
+    }) {
+        Some(Ref::Promise(promise)) => Some(promise),
+        _ => None,
+    };
+    let is_held = promise.is_some_and(|it| JsHost::with_cell((), &it, Cell::is_embargoed));
     out.tag(match outcome {
+        Outcome::Fulfilled(_) if is_held => 2,
         Outcome::Fulfilled(_) => 0,
         Outcome::Broken(_) => 1,
     });
@@ -381,7 +390,12 @@ pub(crate) fn push_event(vat: &Arc<Vat<JsHost>>, handle: u32, outcome: Outcome<J
         Outcome::Broken(failure) => tape::write_failure(vat, failure, out),
     }
     events.outcomes.push(outcome);
-    let entry = HANDLES.with_borrow_mut(|handles| handles.take(handle));
+    // Messages to one that is held still go through the promise; JavaScript lets go of it.
+    let entry = if is_held {
+        None
+    } else {
+        HANDLES.with_borrow_mut(|handles| handles.take(handle))
+    };
     if entry.is_some() {
         events.retired.push(handle);
     }

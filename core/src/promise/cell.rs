@@ -201,6 +201,12 @@ impl<H: Host> Cell<H> {
         self.embargoes.iter().find(is_other)
     }
 
+    /// True if messages to a promise that has settled have to wait still, for those sent before: they
+    /// must go through the promise, not to what it has become.
+    pub fn is_embargoed(&mut self) -> bool {
+        self.embargo(None).is_some()
+    }
+
     /// Puts an embargo on later messages, behind those in force.
     pub(crate) fn add_embargo(&mut self, embargo: Arc<Embargo<H>>) {
         self.embargoes.push(embargo);

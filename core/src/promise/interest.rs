@@ -33,6 +33,21 @@ impl<H: Host> Cell<H> {
         cancellers
     }
 
+    /// Takes out the resolvers of that peer's that want to be told.
+    pub(crate) fn take_tells(&mut self, connection: &Arc<Connection<H>>) -> Vec<u64> {
+        let mut resolvers = Vec::new();
+        if let Some(reactions) = self.reactions_mut() {
+            reactions.retain(|reaction| match reaction {
+                Reaction::Tell(to, resolver) if Arc::ptr_eq(to, connection) => {
+                    resolvers.push(*resolver);
+                    false
+                }
+                _ => true,
+            });
+        }
+        resolvers
+    }
+
     /// Takes back one wish to be settled alike.
     pub(crate) fn take_feed(&mut self, is: impl Fn(&H::Promise) -> bool) -> Option<Reaction<H>> {
         let reactions = self.reactions_mut()?;

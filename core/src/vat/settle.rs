@@ -31,7 +31,14 @@ impl<H: Host> Vat<H> {
         resolver: u64,
         through: Option<&Arc<Embargo<H>>>,
     ) {
-        let settled = H::with_cell(cx, promise, |cell| {
+        enum When<H: Host> {
+            Later,
+            Now(Outcome<H>),
+            /// It is for the peer itself to know when that settles, and whether it leads in a circle.
+            Own(H::Promise),
+        }
+        let own = own_promise(cx, promise, connection);
+        let when = H::with_cell(cx, promise, |cell| {
             // A peer that asks now may be about to lift an embargo of its own: what is held here has
             // to go on first.
             if let Some(embargo) = cell.embargo(through) {
@@ -41,18 +48,27 @@ impl<H: Host> Vat<H> {
                     resolver,
                 );
                 if embargo.hold(held).is_ok() {
-                    return None;
+                    return When::Later;
                 }
+            }
+            if let Some(own) = own.filter(|_| cell.is_pending()) {
+                cell.mark_handled();
+                return When::Own(own);
             }
             let late = cell
                 .react(Reaction::Tell(Arc::clone(connection), resolver))
                 .is_err();
-            late.then(|| cell.outcome().map(|outcome| outcome.dup(cx)))
-                .flatten()
+            match cell.outcome() {
+                Some(outcome) if late => When::Now(outcome.dup(cx)),
+                _ => When::<H>::Later,
+            }
         });
-        if let Some(outcome) = settled {
-            connection.tell(cx, self, resolver, &outcome);
-        }
+        let outcome = match when {
+            When::Later => return,
+            When::Now(outcome) => outcome,
+            When::Own(own) => Outcome::Fulfilled(H::value_of(cx, Ref::Promise(own))),
+        };
+        connection.tell(cx, self, resolver, &outcome);
     }
 
     /// Settles a promise, unless it has settled before. Fulfilling it with another promise chains
@@ -209,6 +225,7 @@ impl<H: Host> Vat<H> {
             Some((old, fence, embargo))
         });
         let (_old, fence, embargo) = chained?;
+        self.tell_owner(cx, promise, &end);
         if let Some(embargo) = &embargo {
             self.lift_after(cx, fence, embargo, work);
         }
@@ -217,6 +234,21 @@ impl<H: Host> Vat<H> {
             Ok(()) => None,
             Err(_) => cell.outcome().map(|outcome| outcome.dup(cx)),
         })
+    }
+
+    /// Tells the peer whose promise `end` is, if it wants to know what becomes of `promise`, that it is
+    /// that one. (OCapN CapTP draft, `op:listen`: fulfilment with a promise of the listener's.)
+    fn tell_owner(self: &Arc<Self>, cx: H::Cx<'_>, promise: &H::Promise, end: &H::Promise) {
+        let owner = H::with_cell(cx, end, |cell| match cell.route() {
+            Some(Route::Import(import)) => Some(Arc::clone(import.connection())),
+            _ => None,
+        });
+        let Some(owner) = owner else { return };
+        let resolvers = H::with_cell(cx, promise, |cell| cell.take_tells(&owner));
+        for resolver in resolvers {
+            let value = H::value_of(cx, Ref::Promise(H::dup_promise(cx, end)));
+            owner.tell(cx, self, resolver, &Outcome::Fulfilled(value));
+        }
     }
 
     /// Sends on what an embargo held, in order.
@@ -244,6 +276,30 @@ impl<H: Host> Vat<H> {
                     }
                 }
             }
+        }
+    }
+}
+
+/// The promise of that peer's which a pending one is, or was resolved to.
+fn own_promise<H: Host>(
+    cx: H::Cx<'_>,
+    promise: &H::Promise,
+    connection: &Arc<Connection<H>>,
+) -> Option<H::Promise> {
+    enum Step<P> {
+        Next(P),
+        Is(bool),
+    }
+    let mut here = H::dup_promise(cx, promise);
+    loop {
+        let step = H::with_cell(cx, &here, |cell| match cell.route() {
+            Some(Route::Chained(next)) => Step::Next(H::dup_promise(cx, next)),
+            Some(Route::Import(import)) => Step::Is(Arc::ptr_eq(import.connection(), connection)),
+            _ => Step::Is(false),
+        });
+        match step {
+            Step::Next(next) => here = next,
+            Step::Is(own) => return own.then_some(here),
         }
     }
 }
