@@ -469,3 +469,56 @@ def test_turns_that_a_test_of_trial_leaves_behind_stop_no_other_test(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "successes=2" in done.stdout
+
+
+def test_inline_callbacks_wait_for_promises():
+    async def test():
+        with marotte.Tub() as server, marotte.Tub() as client:
+            server.listen("tcp://127.0.0.1:0")
+            status = client.getReference(server.registerReference(Status()))
+
+            @defer.inlineCallbacks
+            def results():
+                build = yield status.getBuilder("python-2.4-full").getBuild(-1)
+                try:
+                    yield build.noSuchMethod()
+                except marotte.RemoteError as error:
+                    failed = error.type
+                return (yield build.getResults()), failed, (yield marotte.Promise(5))
+
+            assert await results() == (SUCCESS, "AttributeError", 5)
+
+    run(test)
+
+
+def test_a_circle_over_two_tubs_breaks():
+    class Echo(marotte.Referenceable):
+        def __init__(self):
+            self.later, self.resolve = makePromise()
+
+        def remote_echo(self, value):
+            return value
+
+        def remote_later(self):
+            return self.later
+
+        def remote_resolve(self, value):
+            self.resolve(value)
+
+    async def test():
+        with marotte.Tub() as server, marotte.Tub() as client:
+            server.listen("tcp://127.0.0.1:0")
+            far = await client.getReference(server.registerReference(Echo()))
+            promise, resolver = makePromise()
+            resolver(far.echo(promise))
+            with pytest.raises(RuntimeError, match="a promise cannot be resolved to itself"):
+                await asyncio.wait_for(promise, 5)
+            # And when the peer finds out later what it has promised.
+            promise, resolver = makePromise()
+            resolver(far.later())
+            await far.resolve(promise)
+            # Whoever finds out first tells the other.
+            with pytest.raises(Exception, match="a promise cannot be resolved to itself"):
+                await asyncio.wait_for(promise, 5)
+
+    run(test)

@@ -13,6 +13,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyInt, PyString};
 
 use crate::host::PyHost;
+use crate::promise::Promise;
 
 use super::awaiting;
 use super::callback::{Callback, Canceller, failure, native};
@@ -159,6 +160,9 @@ impl Driver {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let object = match kind_of(&object) {
+            Kind::Value if is_promise(&object) => py
+                .import(intern!(py, "marotte._eventual"))?
+                .call_method1(intern!(py, "when"), (object,))?,
             Kind::Value if is_future(&object)? => {
                 // The future was told that somebody waits, as asyncio's tasks do.
                 object.setattr(intern!(py, "_asyncio_future_blocking"), false)?;
@@ -300,7 +304,7 @@ fn step<'py>(
         outcome = match kind_of(&yielded) {
             Kind::Deferred(_) | Kind::Foreign => return Ok(Progress::Waits(yielded)),
             Kind::Failure => Err(yielded.unbind()),
-            Kind::Value if is_body(&yielded)? || is_future(&yielded)? => {
+            Kind::Value if is_promise(&yielded) || is_body(&yielded)? || is_future(&yielded)? => {
                 return Ok(Progress::Waits(yielded));
             }
             Kind::Value => Ok(yielded.unbind()),
@@ -411,6 +415,11 @@ fn is_body(object: &Bound<'_, PyAny>) -> PyResult<bool> {
             .map(Bound::unbind)
     })?;
     object.is_instance(coroutine.bind(py))
+}
+
+/// True for a promise: what a generator yields of those it waits for.
+fn is_promise(object: &Bound<'_, PyAny>) -> bool {
+    object.is_exact_instance_of::<Promise>()
 }
 
 /// True for a future of asyncio's that is awaited.
