@@ -1,7 +1,8 @@
 // Promises that this program resolves, the verbs that take anything, and the states.
 import { Deferred } from "./deferred.js";
 import { CancelledError } from "./deferred-errors.js";
-import { LocalPromiseState, type Sender, sendNear, stateName } from "./remote.js";
+import { sendNear } from "./near.js";
+import { LocalPromiseState, type Sender, stateName } from "./remote.js";
 import { homeTub } from "./turns.js";
 import type { AnyRemotePromise, Arrived, Calls, CallsOnly, RemotePromise, Target } from "./types.js";
 import { stateOf } from "./values.js";

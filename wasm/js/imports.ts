@@ -2,7 +2,8 @@
 import { idle, wake } from "./connection.js";
 import { host } from "./deferred.js";
 import { callLocal, freeSlot, objectIn, withCall } from "./objects.js";
-import { current, isThenable } from "./remote.js";
+import { isThenable } from "./near.js";
+import { current } from "./remote.js";
 import * as tape from "./tape.js";
 import { Tub, cancelled } from "./tub.js";
 import { runTurnsSoon, turn } from "./turns.js";

@@ -2,7 +2,8 @@
 import { Deferred } from "./deferred.js";
 import { CancelledError } from "./deferred-errors.js";
 import { RemoteError, report } from "./errors.js";
-import { Referenceable, callNear, objectIn, slotOf, withCall } from "./objects.js";
+import { partOf, promiseOf, recorded, sendNear, whole } from "./near.js";
+import { Referenceable, objectIn } from "./objects.js";
 import { platform } from "./platform.js";
 import * as tape from "./tape.js";
 import { homeTub, inTurn } from "./turns.js";
@@ -36,9 +37,7 @@ export interface Sender extends Remote {
 }
 
 /** The core's selector for a part of a value. */
-const GET = "marotte:get";
-/** How many functions are being recorded. */
-let recording = 0;
+export const GET = "marotte:get";
 
 /** What promises and references have in common. The states are their own proxies' handlers: one object less a call. */
 abstract class Base implements Sender {
@@ -97,7 +96,7 @@ abstract class Base implements Sender {
 }
 
 /** Ends the tape that began at `start`, and sends the message on it. */
-function deliver(tub: Origin, start: number, wantsResult: boolean, to: number, slot: number): number {
+export function deliver(tub: Origin, start: number, wantsResult: boolean, to: number, slot: number): number {
   const length = tape.end(start);
   if (length > tub.maxBytes) throw new TypeError(`the arguments take more than ${tub.maxBytes} bytes`);
   let handle: number;
@@ -498,14 +497,14 @@ export class RemotePromiseState extends PromiseState {
     // What is made of it is looked at over there.
     item.isLookedAt = true;
     let start: number;
-    recording++;
+    recorded.functions++;
     try {
       start = putValue(f(item.proxy), "result", tub);
     } catch (error) {
       wasm.map_abandon();
       throw error;
     } finally {
-      recording--;
+      recorded.functions--;
     }
     const handle = wasm.map_finish(this.handle, start, tape.end(start)) >>> 0;
     if (handle === NOTHING) throw new TypeError("what the function given to map returned cannot be encoded");
@@ -631,7 +630,7 @@ export class LocalPromiseState extends PromiseState {
   }
 
   protected sendPending(selector: string | null, args: unknown[], wantsResult: boolean): unknown {
-    if (recording > 0) throw new TypeError("a function given to _map can send to what peers can reach only: not to a promise of this program");
+    if (recorded.functions > 0) throw new TypeError("a function given to _map can send to what peers can reach only: not to a promise of this program");
     if (wantsResult) return this.later((state) => state.send(selector, args));
     if (this.follows) return this.follows.sendOnly(selector, args);
     this.messages.push(() => {
@@ -684,80 +683,6 @@ tape.references.promise = (handle) => {
 function notItsValue(what: string, more = ""): TypeError {
   return new TypeError(`${what}: a promise is not its value, which is not here yet; \`await\` the promise, or give a function to ` +
     `\`_then\`, which is called with the value${more}`);
-}
-
-export function isThenable(value: unknown): value is PromiseLike<unknown> {
-  if (value instanceof Promise) return true;
-  if ((typeof value !== "object" && typeof value !== "function") || value === null) return false;
-  try {
-    const { then } = value as { then?: unknown };
-    // A peer's function under that name makes no promise.
-    return typeof then === "function" && !stateOf(then);
-  } catch {
-    // Whoever asks again will see what it throws.
-    return true;
-  }
-}
-
-/** The part of a value at the end of a path. */
-function partOf(value: unknown, path: (string | number)[]): unknown {
-  for (const [index, key] of path.entries()) {
-    const state = stateOf<Base>(value);
-    if (state) return state.send(GET, path.slice(index));
-    if (typeof value !== "object" || value === null) throw new TypeError("only lists and objects have parts");
-    const name = Array.isArray(value) && typeof key === "number" && key < 0 ? value.length + key : key;
-    if (!Object.hasOwn(value, name)) throw new TypeError(`there is no ${JSON.stringify(key)} in it`);
-    value = (value as Record<string | number, unknown>)[name];
-  }
-  return value;
-}
-
-/** A promise for a value that is here. */
-function promiseOf(value: unknown): unknown {
-  const promise = new LocalPromiseState(homeTub());
-  promise.resolve(value);
-  return promise.proxy;
-}
-
-/** A value with its promises' values in their places, as a native promise. */
-async function whole(value: unknown): Promise<unknown> {
-  const state = stateOf(value);
-  if (state instanceof PromiseState || isThenable(value)) return await (value as PromiseLike<unknown>);
-  if (Array.isArray(value)) return Promise.all(value.map(whole));
-  if (typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype) {
-    const entries = Object.entries(value).map(async ([key, part]) => [key, await whole(part)] as const);
-    return Object.fromEntries(await Promise.all(entries));
-  }
-  return value;
-}
-
-/** Sends to an object of this program, in a later turn, with arguments as they are. */
-export function sendNear(target: unknown, selector: string | null, args: unknown[], isOnly = false): unknown {
-  if (recording > 0) {
-    if (!(target instanceof Referenceable || typeof target === "function")) {
-      throw new TypeError("a function given to _map can send to what peers can reach only: Referenceables, functions, references and promises");
-    }
-    const tub = homeTub();
-    const handle = deliver(tub, putMessage(selector, args, tub), !isOnly, -1, slotOf(target, []));
-    return isOnly ? undefined : new RemotePromiseState(tub, handle).proxy;
-  }
-  const result = isOnly ? undefined : new LocalPromiseState(homeTub());
-  inTurn(() => {
-    // Cancelled before its turn came.
-    if (result && result.name() === "broken") return;
-    try {
-      const value = withCall(
-        () => callNear(target, selector, args),
-        (abort) => result && (result.onCancel = abort),
-      );
-      if (result) result.resolve(value);
-      else if (value instanceof Promise) value.catch(report);
-    } catch (error) {
-      if (result) result.smash(error);
-      else report(error);
-    }
-  });
-  return result?.proxy;
 }
 
 /** The core's name for the state of what a handle stands for. */
