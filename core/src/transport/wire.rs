@@ -1,5 +1,6 @@
 //! What stands between a socket and a session: framing, or a WebSocket.
 
+use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 
@@ -51,7 +52,28 @@ pub struct Wire {
     /// Bytes that the socket has not accepted yet (WebSocket only; a stream's wait in the session).
     unsent: Vec<u8>,
     sent: usize,
-    spare: Vec<u8>,
+}
+
+thread_local! {
+    /// Buffers that connections of this thread write with, one after the other.
+    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// An empty buffer.
+fn spare() -> Vec<u8> {
+    SPARE.with_borrow_mut(Vec::pop).unwrap_or_default()
+}
+
+/// Keeps a buffer for the next one who needs one, unless it is very large.
+fn keep(mut buffer: Vec<u8>) {
+    const MOST: usize = 4;
+    const LARGEST: usize = 1 << 20;
+    buffer.clear();
+    SPARE.with_borrow_mut(|spare| {
+        if spare.len() < MOST && (1..=LARGEST).contains(&buffer.capacity()) {
+            spare.push(buffer);
+        }
+    });
 }
 
 impl std::fmt::Debug for Wire {
@@ -71,7 +93,6 @@ impl Wire {
             kind,
             unsent: Vec::new(),
             sent: 0,
-            spare: Vec::new(),
         }
     }
 
@@ -180,10 +201,11 @@ impl Wire {
         if !write_out(&mut self.unsent, &mut self.sent, write)? {
             return Ok(false);
         }
+        self.unsent = spare();
         match &mut self.kind {
             Kind::Stream(_) => {}
             Kind::WebSocket(codec) => {
-                let (bytes, ends) = connection.take_output(std::mem::take(&mut self.spare));
+                let (bytes, ends) = connection.take_output(spare());
                 let mut start = 0;
                 for end in ends {
                     codec
@@ -191,28 +213,26 @@ impl Wire {
                         .map_err(io::Error::other)?;
                     start = end;
                 }
-                self.spare = bytes;
+                keep(bytes);
                 codec.outgoing(&mut self.unsent);
             }
             #[cfg(feature = "noise")]
             Kind::Noise(codec) => {
-                self.unsent.append(&mut codec.output);
+                self.unsent.append(&mut std::mem::take(&mut codec.output));
                 if codec.is_open() {
-                    let (bytes, _) = connection.take_output(std::mem::take(&mut self.spare));
+                    let (bytes, _) = connection.take_output(spare());
                     codec
                         .send(&bytes, &mut self.unsent)
                         .map_err(io::Error::other)?;
-                    self.spare = bytes;
+                    keep(bytes);
                 }
             }
         }
-        self.spare.clear();
         if !write_out(&mut self.unsent, &mut self.sent, write)? {
             return Ok(false);
         }
         // Nothing is kept per idle connection.
-        self.unsent.shrink_to(4 << 10);
-        self.spare.shrink_to(4 << 10);
+        keep(std::mem::take(&mut self.unsent));
         Ok(true)
     }
 
