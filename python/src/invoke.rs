@@ -6,7 +6,7 @@ use marotte::Host;
 use marotte::host::{Message, Outcome, Ref, Reply};
 use marotte::promise::Cell;
 use marotte::vat::Extension;
-use pyo3::exceptions::{PyAttributeError, PyStopIteration, PyTypeError};
+use pyo3::exceptions::{PyAttributeError, PyRuntimeError, PyStopIteration, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -362,7 +362,14 @@ fn settle_future(future: &Bound<'_, PyAny>, outcome: Outcome<PyHost>) -> PyResul
             future.call_method1(intern!(py, "set_result"), (value,))?;
         }
         Outcome::Broken(failure) => {
-            future.call_method1(intern!(py, "set_exception"), (failure.0.into_value(py),))?;
+            let mut error = failure.0;
+            // No future takes one: a coroutine that raised it would seem to return.
+            if error.is_instance_of::<PyStopIteration>(py) {
+                let raised = PyRuntimeError::new_err("a promise broke with StopIteration");
+                raised.set_cause(py, Some(error));
+                error = raised;
+            }
+            future.call_method1(intern!(py, "set_exception"), (error.into_value(py),))?;
         }
     }
     Ok(())

@@ -467,7 +467,7 @@ impl Promise {
 
     fn __clear__(&self) {
         let old = std::mem::replace(&mut *self.cell(), Cell::pending());
-        drop(old);
+        report_unhandled(&old);
     }
 }
 
@@ -517,12 +517,15 @@ impl Promise {
 impl Drop for Promise {
     /// A failure that nobody has looked at is reported here, once.
     fn drop(&mut self) {
-        let cell = self.cell.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Some(failure) = cell.unhandled() {
-            Python::attach(|py| {
-                log_exception(py, "a promise broke and nobody looked at it", &failure.0);
-            });
-        }
+        report_unhandled(self.cell.get_mut().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+fn report_unhandled(cell: &Cell<PyHost>) {
+    if let Some(failure) = cell.unhandled() {
+        Python::attach(|py| {
+            log_exception(py, "a promise broke and nobody looked at it", &failure.0);
+        });
     }
 }
 

@@ -552,7 +552,11 @@ pub(crate) fn wait(
     timeout: Option<f64>,
     done: &dyn Fn() -> bool,
 ) -> PyResult<()> {
-    let end = timeout.map(|seconds| Instant::now() + Duration::from_secs_f64(seconds.max(0.0)));
+    // A time too long to be told is one without an end.
+    let end = timeout.and_then(|seconds| {
+        let left = Duration::try_from_secs_f64(seconds.max(0.0)).ok()?;
+        Instant::now().checked_add(left)
+    });
     while !done() {
         let left = end.map(|end| end.saturating_duration_since(Instant::now()).as_secs_f64());
         if left == Some(0.0) {

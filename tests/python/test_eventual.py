@@ -522,3 +522,36 @@ def test_a_circle_over_two_tubs_breaks():
                 await asyncio.wait_for(promise, 5)
 
     run(test)
+
+
+def test_a_failure_that_the_garbage_collector_finds_is_reported(log):
+    async def test():
+        for _ in range(3):
+            promise, resolver = makePromise()
+            circle = [promise]
+            circle.append(circle)
+            resolver.smash(KeyError("unseen"))
+            del promise, resolver, circle
+        await asyncio.sleep(0)
+        gc.collect()
+
+    run(test)
+    assert log.texts() == ["a promise broke and nobody looked at it"] * 3
+
+
+def test_stop_iteration_does_not_leave_its_waiter_behind():
+    class Empty:
+        def first(self):
+            return next(iter(()))
+
+    async def test():
+        with pytest.raises(RuntimeError, match="StopIteration") as caught:
+            await asyncio.wait_for(send(Empty()).first(), 5)
+        assert isinstance(caught.value.__cause__, StopIteration)
+
+    run(test)
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), 1e300])
+def test_a_wait_of_whatever_length_ends_with_the_promise(seconds):
+    assert send(Adder()).add(1)._wait(seconds) == 2
