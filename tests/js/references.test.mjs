@@ -1,6 +1,7 @@
 // References: identity, both directions, what can be called and what cannot, and giving them back.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { format, inspect } from "node:util";
 import { Referenceable, RemoteError, Tub, sendOnly } from "../../wasm/dist/node.js";
 import { failure, gc, pair, until } from "./support.mjs";
 
@@ -264,4 +265,15 @@ test("a peer that is introduced calls the object over a connection of its own", 
   await gifter.close();
   assert.equal(await held[0].increment(), 3);
   assert.ok(exporter.stats().calls_received - before >= 3);
+});
+
+test("what prints a tub or a reference shows no secret", async (t) => {
+  const { server, client, remote } = await pair(t, new Counter());
+  await client.listen();
+  for (const tub of [server, client]) tub.registerReference(new Counter(), { name: "a-name-to-keep-secret" });
+  for (const object of [server, client, await remote]) {
+    for (const text of [format("%o", object), inspect(object, { depth: 9, showHidden: true, showProxy: true })]) {
+      assert.ok(!text.includes("a-name-to-keep-secret"), text);
+    }
+  }
 });

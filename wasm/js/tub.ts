@@ -137,7 +137,8 @@ export class Tub implements Origin {
   /** The connections that this tub made, by peer. */
   private readonly peers = new Map<string, Connection>();
   private readonly connections = new Set<Connection>();
-  private readonly registered = new Map<string, object>();
+  // A private name, because its keys are secrets: what prints a tub, or a reference with its tub, shows none.
+  readonly #registered = new Map<string, object>();
   private listener: Listener | undefined;
   /** @internal */
   isClosed = false;
@@ -236,14 +237,14 @@ export class Tub implements Origin {
     wasm.register(this.number, start, tape.end(start));
     tape.read(wasm.result_address());
     const uri = tape.getString() ?? "";
-    this.registered.set(String.fromCharCode(...swiss), object);
+    this.#registered.set(String.fromCharCode(...swiss), object);
     return uri;
   }
 
   /** Takes a registration back. Whoever has the object keeps it. False if nothing was registered so. */
   unregisterReference(uri: string): boolean {
     const { designator, swiss } = parse(uri);
-    if (designator !== this.designator || !this.registered.delete(swiss)) return false;
+    if (designator !== this.designator || !this.#registered.delete(swiss)) return false;
     const start = tape.begin();
     tape.putText(tape.STR, uri);
     return wasm.unregister(this.number, start, tape.end(start)) !== 0;
@@ -263,7 +264,7 @@ export class Tub implements Origin {
     if (this.isClosed) throw new Error("the tub is closed");
     const { transport, designator, swiss, hints } = parse(uri);
     if (designator === this.designator) {
-      const object = this.registered.get(swiss);
+      const object = this.#registered.get(swiss);
       const error = new RemoteError("KeyError: no object is registered under that swiss number");
       return RemotePromiseState.settled(this, !object, object ?? error).proxy as RemotePromise<T>;
     }
