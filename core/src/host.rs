@@ -16,7 +16,7 @@ use crate::vat::{Account, Charge, Connection, Import, TurnQueue, Vat};
 /// raise, run for long) is legal.
 ///
 /// Handles are duplicated with a context (`dup_*`), because Python's cannot be cloned without one.
-/// The functions `dup_*`, `identity` and `is_same_promise` run no code but the host's own
+/// The functions `dup_*`, `downgrade`, `upgrade`, `identity` and `is_same_promise` run no code but the host's own
 /// bookkeeping, so core may call them under a short borrow.
 pub trait Host: Sized + 'static {
     /// Proof that the host may be touched: `()` in Rust, `Python<'_>` in Python.
@@ -25,6 +25,8 @@ pub trait Host: Sized + 'static {
     type Object: Send + Sync + Debug;
     /// A shared handle on a promise's [`Cell`].
     type Promise: Send + Sync + Debug;
+    /// The same, but it does not keep the promise.
+    type WeakPromise: Send + Sync;
     /// A settled value.
     type Value: Send + Sync + Debug;
     /// The reason of a broken promise.
@@ -45,6 +47,11 @@ pub trait Host: Sized + 'static {
 
     /// A number that tells this object from every other that is alive.
     fn identity(object: &Self::Object) -> usize;
+
+    /// A handle that does not keep the promise.
+    fn downgrade(cx: Self::Cx<'_>, promise: &Self::Promise) -> Self::WeakPromise;
+    /// The promise, if it is there still.
+    fn upgrade(cx: Self::Cx<'_>, weak: &Self::WeakPromise) -> Option<Self::Promise>;
 
     /// True if both are handles on one promise.
     fn is_same_promise(one: &Self::Promise, other: &Self::Promise) -> bool;

@@ -3,8 +3,8 @@
 A runner has, whatever the loop: ``turns`` (the queue of all that runs there), ``add_reader``,
 ``remove_reader``, ``add_writer``, ``remove_writer`` (by file descriptor), ``call_soon``,
 ``call_turns`` (the same, for the queue of turns), ``call_soon_threadsafe``, ``call_later``,
-``call_later_threadsafe``, ``cancel``, ``resolve`` (a host name), ``create_future``, ``enter`` and
-``leave`` (around the first step of a coroutine), ``resume`` (the rest of one), ``wait_for`` (any
+``call_later_threadsafe``, ``is_closed``, ``cancel``, ``resolve`` (a host name), ``create_future``,
+``enter`` and ``leave`` (around the first step of a coroutine), ``resume`` (the rest of one), ``wait_for`` (any
 awaitable or Deferred; both return something with a ``cancel``), ``run_once`` and ``closing``.
 """
 
@@ -111,6 +111,9 @@ class AsyncioRunner:
         if turns is None:
             turns = _turns_of_loop[self.loop] = _Turns()
         return turns
+
+    def is_closed(self):
+        return self.loop.is_closed()
 
     def call_soon_threadsafe(self, function):
         # A loop that has been closed has nothing left to do for us.
@@ -233,6 +236,9 @@ class BlockingRunner:
 
     def turns(self):
         return self._turns
+
+    def is_closed(self):
+        return False
 
     def _watch(self, fd, event, function):
         functions = self._watched.setdefault(fd, {})

@@ -76,6 +76,9 @@ class TwistedRunner:
     def turns(self):
         return _turns
 
+    def is_closed(self):
+        return False
+
     def _descriptor(self, fd):
         descriptor = self._descriptors.get(fd)
         if descriptor is None:

@@ -1,9 +1,12 @@
 //! Every Rust error ↔ exception mapping.
 
 use marotte::Error;
-use pyo3::exceptions::{PyConnectionError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{
+    PyBaseException, PyConnectionError, PyRuntimeError, PyTypeError, PyValueError,
+};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyString, PyTraceback};
 use pyo3::{create_exception, import_exception, intern};
 
 import_exception!(marotte._errors, RemoteError);
@@ -13,6 +16,50 @@ create_exception!(
     PyConnectionError,
     "The connection that carried the reference is gone; the text says why, and to whom."
 );
+
+/// The reason of a broken promise.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    // No `PyErr`, which the collector cannot visit: an exception leads through its traceback to the frames
+    // that it was raised in, and those may hold the promise.
+    error: Py<PyBaseException>,
+    /// Where it was raised first. Each time that it is raised again, Python adds to the exception's own.
+    traceback: Option<Py<PyTraceback>>,
+}
+
+impl Failure {
+    pub(crate) fn of(py: Python<'_>, error: PyErr) -> Self {
+        Self {
+            traceback: error.traceback(py).map(Bound::unbind),
+            error: error.into_value(py),
+        }
+    }
+
+    /// The exception.
+    pub(crate) fn value(&self) -> &Py<PyBaseException> {
+        &self.error
+    }
+
+    /// The exception, to be raised.
+    pub(crate) fn raise(&self, py: Python<'_>) -> PyErr {
+        let error = PyErr::from_value(self.error.bind(py).clone().into_any());
+        let traceback = self.traceback.as_ref().map(|it| it.bind(py).clone());
+        error.set_traceback(py, traceback);
+        error
+    }
+
+    pub(crate) fn dup(&self, py: Python<'_>) -> Self {
+        Self {
+            error: self.error.clone_ref(py),
+            traceback: self.traceback.as_ref().map(|it| it.clone_ref(py)),
+        }
+    }
+
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.error)?;
+        visit.call(&self.traceback)
+    }
+}
 
 /// One of core's errors as an exception.
 pub(crate) fn to_exception(error: Error) -> PyErr {

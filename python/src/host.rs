@@ -11,10 +11,10 @@ use marotte::{Error, Location};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple, PyWeakrefMethods, PyWeakrefReference};
 
 use crate::convert::{self, PyBuilder};
-use crate::errors::{self, RemoteError};
+use crate::errors::{self, Failure, RemoteError};
 use crate::idle::IdleTimer;
 use crate::invoke;
 use crate::promise::Promise;
@@ -27,10 +27,6 @@ pub(crate) enum PyHost {}
 
 /// A vat of Python objects.
 pub(crate) type PyVat = Vat<PyHost>;
-
-/// The reason of a broken promise.
-#[derive(Debug)]
-pub(crate) struct Failure(pub(crate) PyErr);
 
 /// What to do when a promise settles.
 pub(crate) enum Callback {
@@ -204,7 +200,11 @@ impl Home {
         let runner = self.runner(py)?;
         if self.is_own_thread() {
             let method = known.get_or_try_init(py, || runner.getattr(method).map(Bound::unbind))?;
-            method.bind(py).call1((function,))?;
+            if let Err(error) = method.bind(py).call1((function,)) {
+                // A loop that has been closed has nothing left to do for us.
+                let closed = runner.call_method0(intern!(py, "is_closed"))?.is_truthy()?;
+                return if closed { Ok(()) } else { Err(error) };
+            }
         } else {
             runner.call_method1(intern!(py, "call_soon_threadsafe"), (function,))?;
         }
@@ -265,6 +265,8 @@ impl Host for PyHost {
     type Cx<'a> = Python<'a>;
     type Object = Py<PyAny>;
     type Promise = Py<Promise>;
+    /// A weak reference of Python's.
+    type WeakPromise = Option<Py<PyWeakrefReference>>;
     type Value = Py<PyAny>;
     type Failure = Failure;
     type Callback = Callback;
@@ -283,11 +285,23 @@ impl Host for PyHost {
     }
 
     fn dup_failure(py: Python<'_>, failure: &Failure) -> Failure {
-        Failure(failure.0.clone_ref(py))
+        failure.dup(py)
     }
 
     fn identity(object: &Py<PyAny>) -> usize {
         object.as_ptr() as usize
+    }
+
+    fn downgrade(py: Python<'_>, promise: &Py<Promise>) -> Self::WeakPromise {
+        // It fails only when memory is out.
+        PyWeakrefReference::new(promise.bind(py))
+            .map(Bound::unbind)
+            .ok()
+    }
+
+    fn upgrade(py: Python<'_>, weak: &Self::WeakPromise) -> Option<Py<Promise>> {
+        let promise = weak.as_ref()?.bind(py).upgrade()?;
+        Some(promise.cast_into::<Promise>().ok()?.unbind())
     }
 
     fn is_same_promise(one: &Py<Promise>, other: &Py<Promise>) -> bool {
@@ -315,7 +329,7 @@ impl Host for PyHost {
         invoke::invoke(py, vat, object.bind(py), message).unwrap_or_else(|error| {
             // The caller is told by message only; whoever looks for the traceback finds it here.
             errors::log_failed_method(py, message.selector, &error);
-            Reply::Failure(Failure(error))
+            Reply::Failure(Failure::of(py, error))
         })
     }
 
@@ -346,7 +360,7 @@ impl Host for PyHost {
     ) -> Result<Py<PyAny>, Failure> {
         convert::accept(py, vat, &mut value.reader())
             .map(Bound::unbind)
-            .map_err(Failure)
+            .map_err(|error| Failure::of(py, error))
     }
 
     fn accept_failure(py: Python<'_>, vat: &Arc<PyVat>, reason: View<'_, Ref<Self>>) -> Failure {
@@ -359,7 +373,7 @@ impl Host for PyHost {
                 Err(error) => error,
             },
         };
-        Failure(error)
+        Failure::of(py, error)
     }
 
     fn emit<T>(
@@ -379,20 +393,21 @@ impl Host for PyHost {
         failure: &Failure,
         f: impl FnOnce(View<'_, Ref<Self>>) -> T,
     ) -> T {
+        let error = failure.raise(py);
         with_scratch(|out| {
-            if let Some(reason) = errors::plain_reason(py, &failure.0)
+            if let Some(reason) = errors::plain_reason(py, &error)
                 && convert::emit_result(out, &reason).is_ok()
             {
                 return f(out.view());
             }
             out.clear();
-            out.error(&errors::describe(py, &failure.0, vat.shows_tracebacks()));
+            out.error(&errors::describe(py, &error, vat.shows_tracebacks()));
             f(out.view())
         })
     }
 
-    fn failure(_: Python<'_>, error: Error) -> Failure {
-        Failure(errors::to_exception(error))
+    fn failure(py: Python<'_>, error: Error) -> Failure {
+        Failure::of(py, errors::to_exception(error))
     }
 
     fn target(py: Python<'_>, value: &Py<PyAny>) -> Option<Ref<Self>> {

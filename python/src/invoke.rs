@@ -13,8 +13,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use crate::convert;
-use crate::errors::{RemoteError, log_exception, to_exception};
-use crate::host::{Callback, Failure, PyHost, PyVat, remote_name, with_scratch};
+use crate::errors::{Failure, RemoteError, log_exception, to_exception};
+use crate::host::{Callback, PyHost, PyVat, remote_name, with_scratch};
 use crate::promise::Promise;
 use crate::reference::RemoteReference;
 use crate::task::EagerTask;
@@ -230,8 +230,9 @@ impl Settler {
     #[pyo3(signature = (value, error=None))]
     fn __call__(&self, py: Python<'_>, value: Bound<'_, PyAny>, error: Option<Bound<'_, PyAny>>) {
         let reply = match error {
-            Some(error) => Reply::Failure(Failure(PyErr::from_value(error))),
-            None => reply(py, &self.vat, value).unwrap_or_else(|e| Reply::Failure(Failure(e))),
+            Some(error) => Reply::Failure(Failure::of(py, PyErr::from_value(error))),
+            None => reply(py, &self.vat, value)
+                .unwrap_or_else(|error| Reply::Failure(Failure::of(py, error))),
         };
         self.vat.resolve(py, self.promise.clone_ref(py), reply);
     }
@@ -287,15 +288,13 @@ pub(crate) fn call(py: Python<'_>, vat: &Arc<PyVat>, callback: Callback, outcome
         } => {
             let result = match (outcome, on_value, on_failure) {
                 (Outcome::Fulfilled(value), Some(f), _) => f.bind(py).call1((value,)),
-                (Outcome::Broken(failure), _, Some(f)) => {
-                    f.bind(py).call1((failure.0.into_value(py),))
-                }
+                (Outcome::Broken(failure), _, Some(f)) => f.bind(py).call1((failure.value(),)),
                 (Outcome::Fulfilled(value), None, _) => Ok(value.into_bound(py)),
-                (Outcome::Broken(failure), _, None) => Err(failure.0),
+                (Outcome::Broken(failure), _, None) => Err(failure.raise(py)),
             };
             let reply = result
                 .and_then(|result| reply(py, vat, result))
-                .unwrap_or_else(|error| Reply::Failure(Failure(error)));
+                .unwrap_or_else(|error| Reply::Failure(Failure::of(py, error)));
             vat.resolve(py, next, reply);
         }
     }
@@ -325,7 +324,7 @@ fn finish(
     let reply = returned.and_then(|value| reply(py, vat, value));
     match (reply, result) {
         (reply, Some(result)) => {
-            let reply = reply.unwrap_or_else(|error| Reply::Failure(Failure(error)));
+            let reply = reply.unwrap_or_else(|error| Reply::Failure(Failure::of(py, error)));
             vat.resolve(py, result, reply);
         }
         (Err(error), None) => {
@@ -348,7 +347,7 @@ pub(crate) fn adopt(py: Python<'_>, vat: &Arc<PyVat>, value: Bound<'_, PyAny>) -
     } else {
         reply(py, vat, value)
     };
-    reply.unwrap_or_else(|error| Reply::Failure(Failure(error)))
+    reply.unwrap_or_else(|error| Reply::Failure(Failure::of(py, error)))
 }
 
 fn settle_future(future: &Bound<'_, PyAny>, outcome: Outcome<PyHost>) -> PyResult<()> {
@@ -362,7 +361,7 @@ fn settle_future(future: &Bound<'_, PyAny>, outcome: Outcome<PyHost>) -> PyResul
             future.call_method1(intern!(py, "set_result"), (value,))?;
         }
         Outcome::Broken(failure) => {
-            let mut error = failure.0;
+            let mut error = failure.raise(py);
             // No future takes one: a coroutine that raised it would seem to return.
             if error.is_instance_of::<PyStopIteration>(py) {
                 let raised = PyRuntimeError::new_err("a promise broke with StopIteration");

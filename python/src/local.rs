@@ -14,8 +14,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::convert;
-use crate::errors::to_exception;
-use crate::host::{Callback, Failure, Home, PyHost, PyVat, with_scratch};
+use crate::errors::{Failure, to_exception};
+use crate::host::{Callback, Home, PyHost, PyVat, with_scratch};
 use crate::invoke;
 use crate::promise::{Promise, reason_of};
 use crate::reference::RemoteReference;
@@ -97,7 +97,7 @@ impl LocalVat {
     }
 }
 
-/// Resolves one promise, once.
+/// Resolves one promise, once. If it is dropped before, the promise breaks: nobody can resolve it any more.
 #[pyclass(frozen, weakref, module = "marotte")]
 pub(crate) struct Resolver {
     vat: Arc<PyVat>,
@@ -135,7 +135,7 @@ impl Resolver {
     /// the second time.
     fn smash(&self, reason: Bound<'_, PyAny>) -> PyResult<()> {
         let py = reason.py();
-        let failure = Failure(reason_of(reason)?);
+        let failure = Failure::of(py, reason_of(reason)?);
         self.once()?;
         self.vat
             .resolve(py, self.promise.clone_ref(py), Reply::Failure(failure));
@@ -144,6 +144,27 @@ impl Resolver {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.promise)
+    }
+}
+
+impl Drop for Resolver {
+    fn drop(&mut self) {
+        if *self.resolved.get_mut() {
+            return;
+        }
+        Python::attach(|py| {
+            let mut cell = self.promise.get().cell();
+            if !cell.is_pending() {
+                return;
+            }
+            // Without anybody who waits it is nobody's failure.
+            cell.mark_handled();
+            drop(cell);
+            let error = marotte::Error::remote(marotte::vat::RESOLVER_DROPPED);
+            let failure = PyHost::failure(py, error);
+            self.vat
+                .resolve(py, self.promise.clone_ref(py), Reply::Failure(failure));
+        });
     }
 }
 
@@ -254,7 +275,7 @@ impl SendMethod {
                 self.transmit(vat, &Ref::Local(object.clone().unbind()), args, kwargs)
             }
             Whom::Near(vat, object) => {
-                let result = (!self.only).then(|| PyHost::new_promise(py, vat, Cell::pending()));
+                let result = (!self.only).then(|| PyHost::new_promise(py, vat, Cell::result()));
                 let callback = Callback::Near {
                     object: object.clone_ref(py),
                     name: self.name.clone_ref(py),

@@ -15,9 +15,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
 use crate::convert;
-use crate::errors::{log_exception, to_exception};
-use crate::host::{Callback, Failure, PyHost, PyVat, with_scratch};
+use crate::errors::{Failure, log_exception, to_exception};
+use crate::host::{Callback, PyHost, PyVat, with_scratch};
 use crate::reference::{Method, is_remote, no_attribute, own_attribute, send};
+use crate::values::coroutine_type;
 
 /// A value that is not here yet. Call its methods as if it were: the calls travel ahead to where
 /// the value will be, and each answers with another promise. Await it for the value itself.
@@ -125,13 +126,13 @@ impl Promise {
         slf: &Bound<'_, Self>,
         on_value: Py<PyAny>,
         on_failure: Option<Py<PyAny>>,
-    ) -> Py<Self> {
+    ) -> PyResult<Py<Self>> {
         Self::chain(slf, Some(on_value), on_failure)
     }
 
     /// Calls ``on_failure(exception)`` if the promise breaks; what it returns takes the failure's
     /// place. A value passes by.
-    fn _except(slf: &Bound<'_, Self>, on_failure: Py<PyAny>) -> Py<Self> {
+    fn _except(slf: &Bound<'_, Self>, on_failure: Py<PyAny>) -> PyResult<Py<Self>> {
         Self::chain(slf, None, Some(on_failure))
     }
 
@@ -139,6 +140,7 @@ impl Promise {
     fn _when<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let this = slf.get();
+        refuse_in_map()?;
         let (future, wraps_deferred) = this.vat.home().create_future(py)?;
         this.vat.when(
             py,
@@ -160,17 +162,13 @@ impl Promise {
         let this = slf.get();
         let done = || !this.cell().is_pending();
         if !done() {
-            if is_recording() {
-                return Err(PyRuntimeError::new_err(
-                    "a function given to _map cannot wait: it only says what is to be sent",
-                ));
-            }
+            refuse_in_map()?;
             let runner = this.vat.home().runner(py)?;
             crate::tub::wait(py, &this.vat, runner, timeout, &done)?;
         }
         match this.outcome(py) {
             Some(Outcome::Fulfilled(value)) => Ok(value),
-            Some(Outcome::Broken(failure)) => Err(failure.0),
+            Some(Outcome::Broken(failure)) => Err(failure.raise(py)),
             None => Err(PyRuntimeError::new_err("the promise is still pending")),
         }
     }
@@ -195,7 +193,7 @@ impl Promise {
     fn _map(slf: &Bound<'_, Self>, function: &Bound<'_, PyAny>) -> PyResult<Py<Self>> {
         let py = slf.py();
         let (recording, item) = slf.get().vat.record(py);
-        let result = function.call1((item,));
+        let result = function.call1((item,)).and_then(refuse_coroutine);
         with_scratch(|out| {
             let emitted =
                 result.and_then(|result| convert::emit_result(out, &result).map_err(to_exception));
@@ -215,7 +213,7 @@ impl Promise {
     fn _cancel(slf: &Bound<'_, Self>, reason: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         let py = slf.py();
         let failure = match reason {
-            Some(reason) => Failure(reason_of(reason)?),
+            Some(reason) => Failure::of(py, reason_of(reason)?),
             None => PyHost::failure(py, marotte::Error::Cancelled),
         };
         slf.get().vat.cancel(py, slf.as_unbound(), failure);
@@ -233,7 +231,7 @@ impl Promise {
                     },
                 )?
                 .into_any()),
-                Outcome::Broken(failure) => Err(failure.0),
+                Outcome::Broken(failure) => Err(failure.raise(py)),
             };
         }
         Self::_when(slf)?.call_method0(intern!(py, "__await__"))
@@ -441,8 +439,10 @@ impl Promise {
         let Ok(cell) = self.cell.try_lock() else {
             return Ok(());
         };
-        if let Some(Outcome::Fulfilled(value)) = cell.outcome() {
-            visit.call(value)?;
+        match cell.outcome() {
+            Some(Outcome::Fulfilled(value)) => visit.call(value)?,
+            Some(Outcome::Broken(failure)) => failure.traverse(&visit)?,
+            None => {}
         }
         for promise in cell.promises() {
             visit.call(promise)?;
@@ -471,6 +471,18 @@ impl Promise {
     }
 }
 
+/// Closes what an `async` function has returned to `_map`, and complains.
+fn refuse_coroutine(result: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
+    let py = result.py();
+    if !result.get_type().is(coroutine_type(py)?) {
+        return Ok(result);
+    }
+    result.call_method0(intern!(py, "close"))?;
+    Err(PyTypeError::new_err(
+        "a function given to _map cannot be async: it only says what is to be sent to each item",
+    ))
+}
+
 /// The exception that a promise is to break with: one as it is, or a Failure's.
 pub(crate) fn reason_of(reason: Bound<'_, PyAny>) -> PyResult<PyErr> {
     // A Failure holds the exception, and is one itself.
@@ -487,6 +499,17 @@ pub(crate) fn reason_of(reason: Bound<'_, PyAny>) -> PyResult<PyErr> {
     Ok(PyErr::from_value(reason))
 }
 
+/// A function given to `_map` is called once, and for no item in particular: there is no value to wait for.
+fn refuse_in_map() -> PyResult<()> {
+    if is_recording() {
+        return Err(PyRuntimeError::new_err(
+            "a function given to _map cannot wait for values: it only says what is to be sent to each \
+             item; use _then on what _map returns",
+        ));
+    }
+    Ok(())
+}
+
 /// The error of using a promise as if it were its value.
 fn not_its_value(what: &str) -> PyErr {
     PyTypeError::new_err(format!(
@@ -500,17 +523,18 @@ impl Promise {
         slf: &Bound<'_, Self>,
         on_value: Option<Py<PyAny>>,
         on_failure: Option<Py<PyAny>>,
-    ) -> Py<Self> {
+    ) -> PyResult<Py<Self>> {
+        refuse_in_map()?;
         let py = slf.py();
         let vat = &slf.get().vat;
-        let next = PyHost::new_promise(py, vat, Cell::pending());
+        let next = PyHost::new_promise(py, vat, Cell::result());
         let callback = Callback::Then {
             on_value,
             on_failure,
             next: next.clone_ref(py),
         };
-        vat.when(py, slf.as_unbound(), callback);
-        next
+        vat.then(py, slf.as_unbound(), callback, &next);
+        Ok(next)
     }
 }
 
@@ -524,7 +548,11 @@ impl Drop for Promise {
 fn report_unhandled(cell: &Cell<PyHost>) {
     if let Some(failure) = cell.unhandled() {
         Python::attach(|py| {
-            log_exception(py, "a promise broke and nobody looked at it", &failure.0);
+            log_exception(
+                py,
+                "a promise broke and nobody looked at it",
+                &failure.raise(py),
+            );
         });
     }
 }

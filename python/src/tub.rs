@@ -18,8 +18,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::errors::{RemoteError, to_exception};
-use crate::host::{Failure, Home, PyHost, PyVat};
+use crate::errors::{Failure, RemoteError, to_exception};
+use crate::host::{Home, PyHost, PyVat};
 use crate::invoke::is_callable;
 use crate::promise::Promise;
 use crate::socket::{Context, Socket};
@@ -238,9 +238,12 @@ impl Tub {
         if sturdy.location.designator == self.shared.designator {
             let outcome = match vat.registered(py, &sturdy.swiss) {
                 Some(object) => Outcome::Fulfilled(PyHost::value_of(py, Ref::Local(object))),
-                None => Outcome::Broken(Failure(RemoteError::new_err(
-                    "KeyError: no object is registered under that swiss number",
-                ))),
+                None => Outcome::Broken(Failure::of(
+                    py,
+                    RemoteError::new_err(
+                        "KeyError: no object is registered under that swiss number",
+                    ),
+                )),
             };
             return Ok(PyHost::new_promise(py, vat, Cell::settled(outcome)));
         }

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import subprocess
 import sys
+import traceback
 import weakref
 
 import marotte
@@ -259,12 +260,115 @@ def test_promises_are_collected():
     async def test():
         promise, resolver = makePromise()
         kept = weakref.ref(promise)
-        promise._then(lambda value, own=promise: own)
+        # With a resolver that is dropped first, it would break.
+        promise._then(lambda value, own=(promise, resolver): own)
         del promise, resolver
         gc.collect()
         assert kept() is None
 
     run(test)
+
+
+class Failing(marotte.Referenceable):
+    def remote_fail(self):
+        raise ValueError("no")
+
+    fail = remote_fail
+
+
+async def awaits(far):
+    promise = far.fail()
+    with pytest.raises(marotte.RemoteError):
+        await promise
+
+
+async def waits_for_a_future(far):
+    promise = far.fail()
+    with pytest.raises(marotte.RemoteError):
+        await promise._when()
+
+
+async def awaits_a_near_one(far):
+    promise = send(Failing()).fail()
+    with pytest.raises(ValueError):
+        await promise
+
+
+async def passes_a_caught_one_on(far):
+    promise, resolver = makePromise()
+    try:
+        raise ValueError("caught")
+    except ValueError as error:
+        resolver.smash(error)
+    with pytest.raises(ValueError):
+        await promise
+
+
+@pytest.mark.parametrize(
+    "catch", [awaits, waits_for_a_future, awaits_a_near_one, passes_a_caught_one_on]
+)
+def test_broken_promises_are_collected_with_the_frames_that_caught_them(catch):
+    class Witness:
+        pass
+
+    async def test():
+        seen = []
+
+        async def frame(far):
+            witness = Witness()
+            seen.append(weakref.ref(witness))
+            await catch(far)
+
+        with marotte.Tub() as server, marotte.Tub() as client:
+            server.listen("tcp://127.0.0.1:0")
+            far = await client.getReference(server.registerReference(Failing()))
+            for _ in range(20):
+                await frame(far)
+            await asyncio.sleep(0.01)
+            gc.collect()
+            assert [one() for one in seen] == [None] * 20
+
+    run(test)
+
+
+def test_an_exception_that_is_raised_often_keeps_its_first_traceback():
+    async def test():
+        promise, resolver = makePromise()
+        resolver.smash(KeyError("once"))
+        for _ in range(100):
+            with pytest.raises(KeyError) as caught:
+                await promise
+        assert len(traceback.extract_tb(caught.value.__traceback__)) < 5
+
+    run(test)
+
+
+def test_a_promise_breaks_when_its_resolver_is_dropped():
+    async def test():
+        promise, resolver = makePromise()
+        then = promise._then(lambda value: value)
+        del resolver
+        for broken in (promise, then):
+            with pytest.raises(marotte.RemoteError, match="the resolver was dropped"):
+                await broken
+        # One that nobody waits for is nobody's failure.
+        del promise, then, broken
+        promise, resolver = makePromise()
+        del promise, resolver
+        gc.collect()
+        await flushEventualQueue()
+
+    run(test)
+    # Nor is it one after the event loop has ended.
+    kept = []
+
+    async def ends():
+        kept.extend(makePromise())
+        kept[0]._then(print)._except(print)
+
+    asyncio.run(ends())
+    del kept[:]
+    gc.collect()
 
 
 # The examples of the notes from 2006 that this project comes from. The names are those of the notes.

@@ -122,8 +122,18 @@ def test_what_cannot_be_mapped_says_so():
             builds._map(lambda build: build + 1)
         with pytest.raises(TypeError, match="can send to what peers can reach only"):
             builds._map(lambda build: send([]).append(build))
-        with pytest.raises(RuntimeError, match="a function given to _map cannot wait"):
-            builds._map(lambda build: build.getResults()._wait())
+        for wait in ("_wait", "_when"):
+            with pytest.raises(RuntimeError, match="a function given to _map cannot wait"):
+                builds._map(lambda build, wait=wait: getattr(build.getResults(), wait)())
+        for chain in ("_then", "_except"):
+            with pytest.raises(RuntimeError, match="use _then on what _map returns"):
+                builds._map(lambda build, chain=chain: getattr(build.getResults(), chain)(print))
+
+        async def too_late(build):
+            return await build.getResults()
+
+        with pytest.raises(TypeError, match="a function given to _map cannot be async"):
+            builds._map(too_late)
         with pytest.raises(marotte.RemoteError, match="only a list can be mapped over"):
             await status.getReport()._map(lambda item: item.x())
         with pytest.raises(marotte.RemoteError, match="no remote method"):

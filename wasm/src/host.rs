@@ -1,7 +1,7 @@
 //! JavaScript as a host: objects and promises by number, values as they crossed the wire.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use marotte::host::{Message, Outcome, Ref, Reply};
 use marotte::passable::{Builder, Item, Passable, ReadError, View};
@@ -38,11 +38,11 @@ impl JsObject {
         self.0.0
     }
 
-    pub(crate) fn downgrade(&self) -> std::sync::Weak<Slot> {
+    pub(crate) fn downgrade(&self) -> Weak<Slot> {
         Arc::downgrade(&self.0)
     }
 
-    pub(crate) fn upgrade(slot: &std::sync::Weak<Slot>) -> Option<Self> {
+    pub(crate) fn upgrade(slot: &Weak<Slot>) -> Option<Self> {
         slot.upgrade().map(Self)
     }
 }
@@ -140,6 +140,7 @@ impl Host for JsHost {
     type Cx<'a> = ();
     type Object = JsObject;
     type Promise = JsPromise;
+    type WeakPromise = Weak<Mutex<Cell<Self>>>;
     type Value = JsValue;
     type Failure = JsFailure;
     type Callback = Callback;
@@ -173,6 +174,14 @@ impl Host for JsHost {
     fn identity(object: &JsObject) -> usize {
         // An address, not the slot: references that are lent on are told apart by address, too.
         Arc::as_ptr(&object.0) as usize
+    }
+
+    fn downgrade((): (), promise: &JsPromise) -> Self::WeakPromise {
+        Arc::downgrade(&promise.0)
+    }
+
+    fn upgrade((): (), weak: &Self::WeakPromise) -> Option<JsPromise> {
+        weak.upgrade().map(JsPromise)
     }
 
     fn is_same_promise(one: &JsPromise, other: &JsPromise) -> bool {

@@ -1,6 +1,6 @@
 //! `impl Host` for Rust.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use super::args::Args;
@@ -58,8 +58,13 @@ impl Passed {
 #[derive(Debug, Clone)]
 pub struct PromiseCell(Arc<Slot>);
 
+/// What the handles share.
 #[derive(Debug)]
 struct Slot(Mutex<Cell<Native>>);
+
+/// A handle that does not keep the promise.
+#[derive(Debug)]
+pub struct WeakCell(Weak<Slot>);
 
 impl PromiseCell {
     pub(super) fn lock(&self) -> MutexGuard<'_, Cell<Native>> {
@@ -81,6 +86,7 @@ impl Host for Native {
     type Cx<'a> = ();
     type Object = Arc<dyn Referenceable>;
     type Promise = PromiseCell;
+    type WeakPromise = WeakCell;
     type Value = Passed;
     type Failure = Error;
     type Callback = Callback;
@@ -104,6 +110,14 @@ impl Host for Native {
 
     fn identity(object: &Self::Object) -> usize {
         Arc::as_ptr(object).cast::<()>() as usize
+    }
+
+    fn downgrade((): (), promise: &PromiseCell) -> WeakCell {
+        WeakCell(Arc::downgrade(&promise.0))
+    }
+
+    fn upgrade((): (), weak: &WeakCell) -> Option<PromiseCell> {
+        weak.0.upgrade().map(PromiseCell)
     }
 
     fn is_same_promise(one: &PromiseCell, other: &PromiseCell) -> bool {

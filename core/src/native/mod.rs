@@ -17,7 +17,7 @@ mod value;
 mod work;
 
 pub use args::Args;
-pub use host::{Callback, Native, NativeVat, Passed, PromiseCell};
+pub use host::{Callback, Native, NativeVat, Passed, PromiseCell, WeakCell};
 pub use object::{Answer, Referenceable, reply, reply_later};
 pub use promise::{Promise, When};
 pub use reference::{Reference, Watcher};

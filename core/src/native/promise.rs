@@ -84,11 +84,6 @@ impl Promise {
         Self::broken(Vat::new(Home::new(Nowhere)), error)
     }
 
-    fn pending(vat: Arc<NativeVat>) -> Self {
-        let cell = Native::new_promise((), &vat, Cell::pending());
-        Self { vat, cell }
-    }
-
     /// Sends a message to what this promise will be; returns the promise for its result. `args` is
     /// a tuple, `()` for none. What goes wrong breaks the promise returned.
     pub fn send<A: Serialize + ?Sized>(&self, method: &str, args: &A) -> Self {
@@ -159,17 +154,21 @@ impl Promise {
         + Send
         + 'static,
     ) -> Self {
-        let next = Self::pending(Arc::clone(&self.vat));
+        let next = Self::from_parts(
+            Arc::clone(&self.vat),
+            Native::new_promise((), &self.vat, Cell::result()),
+        );
         let vat = Arc::clone(&self.vat);
         // If the callback is never run, or panics, the next promise breaks.
         let unfinished = Unfinished::new(&vat, &next.cell);
-        self.react(move |outcome| {
+        let callback = Callback::Run(Box::new(move |outcome| {
             let reply = match f(&vat, outcome) {
                 Ok(value) => Reply::Value(super::Passed::new(value)),
                 Err(error) => Reply::Failure(error),
             };
             unfinished.finish(reply);
-        });
+        }));
+        self.vat.then((), &self.cell, callback, &next.cell);
         next
     }
 
@@ -239,7 +238,9 @@ impl Promise {
     }
 
     /// Breaks the promise, if it is pending, with [`Error::Cancelled`], and tells whoever works on it
-    /// that it is needed no more: an object elsewhere too. See [`Vat::cancel`].
+    /// that it is needed no more: an object elsewhere too. It reaches back through [`Self::then`],
+    /// [`Self::except`] and promises that this one was resolved to, as far as nobody else uses those. See
+    /// [`Vat::cancel`].
     ///
     /// ```no_run
     /// # async fn example(status: marotte::Promise) {

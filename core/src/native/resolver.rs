@@ -11,6 +11,7 @@ use super::work::Unfinished;
 use super::{Passed, ser};
 use crate::error::Error;
 use crate::host::Reply;
+use crate::vat::RESOLVER_DROPPED;
 
 /// Resolves one promise, once; made with it by [`Promise::new`] or `Tub::make_promise`. If it is
 /// dropped, the promise breaks.
@@ -37,11 +38,7 @@ impl std::fmt::Debug for Resolver {
 
 impl Resolver {
     pub(super) fn new(vat: &Arc<NativeVat>, promise: &PromiseCell) -> Self {
-        Self(Unfinished::of(
-            vat,
-            promise,
-            "RuntimeError: the resolver was dropped, so nobody will resolve the promise",
-        ))
+        Self(Unfinished::of(vat, promise, RESOLVER_DROPPED))
     }
 
     /// Fulfils the promise with any serde value; or, if that is a [`Promise`] or a

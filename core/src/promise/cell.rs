@@ -1,11 +1,12 @@
 //! The state of one promise.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::host::{Host, Outcome, OwnedMessage};
 use crate::vat::{Connection, Import, Replay};
 
 use super::embargo::Embargo;
+use super::interest::Made;
 use crate::flat::drop_flat;
 
 /// One promise.
@@ -27,8 +28,11 @@ pub struct Cell<H: Host> {
     embargoes: Vec<Arc<Embargo<H>>>,
     /// True once anybody asked for the outcome, so a failure will be seen.
     handled: bool,
-    /// True if it was made for the one who has sent a message, not for whoever asks.
-    for_one: bool,
+    /// True once messages were sent to it, or it was passed on: somebody has use for it.
+    used: bool,
+    made: Made,
+    /// The promise whose outcome it is made from, by a function. That one holds this one.
+    source: Option<H::WeakPromise>,
 }
 
 pub(crate) enum State<H: Host> {
@@ -57,6 +61,8 @@ pub enum Route<H: Host> {
 pub(crate) enum Reaction<H: Host> {
     /// Run this, in a turn of its own.
     Call(H::Callback),
+    /// The same, if that promise, which is for the result, is pending still.
+    Then(H::Callback, H::Promise),
     /// Settle that promise alike.
     Feed(H::Promise),
     /// Deliver a message that waits for the target; its result settles the promise, if given.
@@ -65,6 +71,8 @@ pub(crate) enum Reaction<H: Host> {
     Lift(Arc<Embargo<H>>),
     /// Run this if the promise is cancelled, and only then.
     Cancel(H::Callback),
+    /// Give up that program if the promise is cancelled, and only then.
+    Abandon(Weak<Replay<H>>),
     /// A program waits for it, as its answer of that number.
     Gather(Arc<Replay<H>>, usize),
     /// Tell a peer's resolver.
@@ -74,8 +82,12 @@ pub(crate) enum Reaction<H: Host> {
 /// Messages that waited for a promise, and the promises for their results.
 pub(crate) type Waiting<H> = Vec<(OwnedMessage<H>, Option<<H as Host>::Promise>)>;
 
-/// What a promise leaves behind when it settles: what to do, and the route that is needed no more.
-pub(crate) type Leftovers<H> = (Vec<Reaction<H>>, Route<H>);
+/// What a promise leaves behind when it settles: what to do, and the route and the source that are needed
+/// no more.
+pub(crate) type Leftovers<H> = (
+    Vec<Reaction<H>>,
+    (Route<H>, Option<<H as Host>::WeakPromise>),
+);
 
 impl<H: Host> Cell<H> {
     /// A promise that this vat will resolve.
@@ -83,29 +95,37 @@ impl<H: Host> Cell<H> {
         Self::routed(Route::Here)
     }
 
+    /// A promise for what comes of a message, or of a function that is given to `then`. It may be given up
+    /// when nobody waits for it any more: see [`Vat::cancel`](crate::vat::Vat::cancel).
+    pub fn result() -> Self {
+        let mut cell = Self::pending();
+        cell.made = Made::AsResult;
+        cell
+    }
+
     /// A promise whose value lies along `route`.
     pub fn routed(route: Route<H>) -> Self {
+        Self::in_state(State::Pending {
+            route,
+            reactions: Vec::new(),
+        })
+    }
+
+    fn in_state(state: State<H>) -> Self {
         Self {
-            state: State::Pending {
-                route,
-                reactions: Vec::new(),
-            },
+            state,
             ahead: false,
             embargoes: Vec::new(),
             handled: false,
-            for_one: false,
+            used: false,
+            made: Made::ToBeResolved,
+            source: None,
         }
     }
 
     /// A promise that is settled already.
     pub fn settled(outcome: Outcome<H>) -> Self {
-        Self {
-            state: State::Settled(outcome),
-            ahead: false,
-            embargoes: Vec::new(),
-            handled: false,
-            for_one: false,
-        }
+        Self::in_state(State::Settled(outcome))
     }
 
     /// The outcome, if there is one.
@@ -134,13 +154,25 @@ impl<H: Host> Cell<H> {
         }
     }
 
-    /// Notes that the promise was made for one sender, who may have it cancelled.
-    pub(crate) fn for_one(&mut self) {
-        self.for_one = true;
+    /// Notes that a message was sent to it, or that it was passed on.
+    pub(crate) fn mark_used(&mut self) {
+        self.used = true;
     }
 
-    pub(super) fn is_for_one(&self) -> bool {
-        self.for_one
+    pub(super) fn is_used(&self) -> bool {
+        self.used
+    }
+
+    pub(crate) fn made(&mut self) -> &mut Made {
+        &mut self.made
+    }
+
+    /// The promise whose outcome a pending one is made from.
+    pub(crate) fn source(&mut self) -> Option<&mut Option<H::WeakPromise>> {
+        match self.state {
+            State::Pending { .. } => Some(&mut self.source),
+            State::Settled(_) => None,
+        }
     }
 
     /// What waits for a pending promise.
@@ -167,7 +199,7 @@ impl<H: Host> Cell<H> {
     /// settled before.
     pub(crate) fn settle(&mut self, outcome: Outcome<H>) -> Result<Leftovers<H>, Outcome<H>> {
         match std::mem::replace(&mut self.state, State::Settled(outcome)) {
-            State::Pending { route, reactions } => Ok((reactions, route)),
+            State::Pending { route, reactions } => Ok((reactions, (route, self.source.take()))),
             settled @ State::Settled(_) => match std::mem::replace(&mut self.state, settled) {
                 State::Settled(late) => Err(late),
                 State::Pending { .. } => unreachable!("it was replaced by a settled state"),
@@ -264,7 +296,9 @@ impl<H: Host> Cell<H> {
             _ => None,
         };
         let waiting = reactions.iter().filter_map(|reaction| match reaction {
-            Reaction::Feed(promise) | Reaction::Message(_, Some(promise)) => Some(promise),
+            Reaction::Feed(promise)
+            | Reaction::Then(_, promise)
+            | Reaction::Message(_, Some(promise)) => Some(promise),
             _ => None,
         });
         chained.into_iter().chain(waiting)
@@ -277,7 +311,9 @@ impl<H: Host> Cell<H> {
             State::Settled(_) => &[],
         };
         reactions.iter().filter_map(|reaction| match reaction {
-            Reaction::Call(callback) | Reaction::Cancel(callback) => Some(callback),
+            Reaction::Call(callback) | Reaction::Then(callback, _) | Reaction::Cancel(callback) => {
+                Some(callback)
+            }
             _ => None,
         })
     }

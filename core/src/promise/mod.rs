@@ -12,4 +12,5 @@ mod state;
 pub use cell::{Cell, Route};
 pub(crate) use cell::{Reaction, Waiting};
 pub(crate) use embargo::{Embargo, Held};
+pub(crate) use interest::Made;
 pub use state::State;

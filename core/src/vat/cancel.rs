@@ -7,16 +7,19 @@ use super::{Extension, Vat};
 use crate::captp::Target;
 use crate::host::{Host, Outcome, Reply};
 use crate::passable::{Builder, Item, View};
-use crate::promise::{Cell, Route};
+use crate::promise::{Cell, Reaction, Route};
 
 /// What stands behind a promise that was cancelled.
 enum Behind<H: Host> {
     Nothing,
     /// A call to a peer, by its number.
     Question(Arc<Connection<H>>, u64),
-    /// The promise that it was resolved to.
+    /// The promise that it was resolved to, or is made from.
     Other(H::Promise),
 }
+
+/// What is to be told that a promise is cancelled.
+type Told<H> = (Vec<Reaction<H>>, Behind<H>);
 
 impl<H: Host> Vat<H> {
     /// Runs `callback` in a turn of its own, with the reason, if the promise is cancelled. For
@@ -31,19 +34,38 @@ impl<H: Host> Vat<H> {
     /// cancelled there, and a task of this vat's that was begun for this promise alone is told. A
     /// message that still waits is not delivered. Nothing happens to a promise that has settled.
     ///
-    /// What others wait for too goes on: a promise that a method had already, and has given out
-    /// several times, is not cancelled by one of those who got it.
+    /// It reaches back: the promise that this one was resolved to, or that it is made from by
+    /// [`Self::then`], is cancelled as well, if it is for the result of a message or of another function,
+    /// nobody else waits for it, and nobody has sent it messages or passed it on. So what others wait for
+    /// goes on, and a promise with a resolver is broken by none but that.
     pub fn cancel(self: &Arc<Self>, cx: H::Cx<'_>, promise: &H::Promise, failure: H::Failure) {
-        let mut next = Some(H::dup_promise(cx, promise));
-        while let Some(promise) = next.take() {
-            let Some((callbacks, behind)) = H::with_cell(cx, &promise, |cell| stop(cx, cell))
+        let mut next = vec![H::dup_promise(cx, promise)];
+        while let Some(promise) = next.pop() {
+            let Some((cancellers, behind)) = H::with_cell(cx, &promise, |cell| stop(cx, cell))
             else {
-                return;
+                continue;
             };
             let broken = Outcome::Broken(H::dup_failure(cx, &failure));
             self.settle(cx, H::dup_promise(cx, &promise), broken);
-            for callback in callbacks {
-                self.later(callback, Outcome::Broken(H::dup_failure(cx, &failure)));
+            for canceller in cancellers {
+                match canceller {
+                    Reaction::Cancel(callback) => {
+                        self.later(callback, Outcome::Broken(H::dup_failure(cx, &failure)));
+                    }
+                    Reaction::Abandon(program) => {
+                        let Some(program) = program.upgrade() else {
+                            continue;
+                        };
+                        for call in program.take_calls() {
+                            let (_gather, abandoned) = H::with_cell(cx, &call, |cell| {
+                                (cell.take_gather(&program), cell.is_abandoned())
+                            });
+                            next.extend(abandoned.then_some(call));
+                        }
+                    }
+                    // Nothing else is taken for this.
+                    _ => {}
+                }
             }
             match behind {
                 Behind::Nothing => {}
@@ -51,11 +73,10 @@ impl<H: Host> Vat<H> {
                     connection.cancel(cx, number, &promise);
                 }
                 Behind::Other(other) => {
-                    let (_fed, unwanted) = H::with_cell(cx, &other, |cell| {
-                        let fed = cell.take_feed(|fed| H::is_same_promise(fed, &promise));
-                        (fed, cell.is_unwanted(|_| false))
+                    let (_dependent, abandoned) = H::with_cell(cx, &other, |cell| {
+                        (cell.take_dependent(&promise), cell.is_abandoned())
                     });
-                    next = unwanted.then_some(other);
+                    next.extend(abandoned.then_some(other));
                 }
             }
         }
@@ -63,11 +84,14 @@ impl<H: Host> Vat<H> {
 }
 
 /// What is to be told that a promise is cancelled. `None` if it has settled.
-fn stop<H: Host>(cx: H::Cx<'_>, cell: &mut Cell<H>) -> Option<(Vec<H::Callback>, Behind<H>)> {
+fn stop<H: Host>(cx: H::Cx<'_>, cell: &mut Cell<H>) -> Option<Told<H>> {
     let behind = match cell.route()? {
         Route::Question(connection, number) => Behind::Question(Arc::clone(connection), *number),
         Route::Chained(other) => Behind::Other(H::dup_promise(cx, other)),
-        Route::Here | Route::Opening | Route::Import(_) => Behind::Nothing,
+        Route::Here | Route::Opening | Route::Import(_) => match cell.source() {
+            Some(Some(source)) => H::upgrade(cx, source).map_or(Behind::Nothing, Behind::Other),
+            _ => Behind::Nothing,
+        },
     };
     // Somebody has asked for this end.
     cell.mark_handled();
@@ -113,7 +137,7 @@ impl<H: Host> Connection<H> {
         });
         let Some(promise) = promise else { return };
         let unwanted = H::with_cell(cx, &promise, |cell| {
-            cell.is_unwanted(|connection| Arc::ptr_eq(connection, self))
+            cell.is_senders_alone(|connection| Arc::ptr_eq(connection, self))
         });
         if unwanted {
             let failure = H::failure(cx, crate::Error::Cancelled);

@@ -67,7 +67,7 @@ impl<H: Host> Vat<H> {
                     args: path.view(),
                     ..message
                 };
-                let result = H::new_promise(cx, self, Cell::pending());
+                let result = H::new_promise(cx, self, Cell::result());
                 let asked = Some(H::dup_promise(cx, &result));
                 work.push_back(Work::Send(reference, message.to_owned(cx), asked));
                 Reply::Promise(result)

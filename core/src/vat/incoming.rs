@@ -10,7 +10,7 @@ use crate::captp::{Args, CloseReason, Desc, Incoming, Session, Target};
 use crate::error::Error;
 use crate::host::{Host, Message, Outcome, Ref, Reply};
 use crate::passable::View;
-use crate::promise::Cell;
+use crate::promise::{Cell, Made};
 use crate::sync::lock;
 
 /// Whom a call reaches.
@@ -243,6 +243,12 @@ impl<H: Host> Connection<H> {
             },
             reply => reply,
         };
+        let reply = match reply {
+            Reply::Promise(promise) if answer.is_some() => {
+                Reply::Promise(vat.for_sender(cx, promise))
+            }
+            reply => reply,
+        };
         let reply = match (reply, resolver) {
             (reply, None) => reply,
             (Reply::Value(value), Some(resolver)) => {
@@ -361,10 +367,26 @@ impl<H: Host> Vat<H> {
             }
             reference => {
                 let result = self.call(cx, &reference, message);
-                H::with_cell(cx, &result, Cell::for_one);
+                H::with_cell(cx, &result, Cell::for_sender);
                 Some(Reply::Promise(result))
             }
         }
+    }
+
+    /// A promise for the outcome of one that a method has returned, which its caller may cancel without
+    /// breaking it for others.
+    fn for_sender(self: &Arc<Self>, cx: H::Cx<'_>, promise: H::Promise) -> H::Promise {
+        if H::with_cell(cx, &promise, |cell| *cell.made() == Made::ForSender) {
+            return promise;
+        }
+        let mut cell = Cell::pending();
+        cell.for_sender();
+        // The peer will be told of a failure, or pipelines on purpose.
+        cell.mark_handled();
+        let answer = H::new_promise(cx, self, cell);
+        let outcome = Outcome::Fulfilled(H::value_of(cx, Ref::Promise(promise)));
+        self.settle(cx, H::dup_promise(cx, &answer), outcome);
+        answer
     }
 
     pub(super) fn remember_once(

@@ -42,6 +42,7 @@ pub use connection::{Connection, Driver, Import, Tables};
 pub use extension::Extension;
 pub use recording::{Recording, is_recording};
 pub(crate) use replay::Replay;
+pub use settle::RESOLVER_DROPPED;
 pub(crate) use turns::Turn;
 pub use turns::TurnQueue;
 

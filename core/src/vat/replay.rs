@@ -38,6 +38,8 @@ struct Progress<H: Host> {
     answers: Vec<Option<H::Value>>,
     /// How many are missing. All that were not sent yet are.
     missing: usize,
+    /// The promises for those that are under way.
+    calls: Vec<Option<H::Promise>>,
 }
 
 /// The arguments of [`Extension::Map`](super::Extension::Map), read.
@@ -167,7 +169,6 @@ impl<H: Host> Vat<H> {
         };
         let program = Program::read(cx, message.args)?;
         let result = H::new_promise(cx, self, Cell::pending());
-        H::with_cell(cx, &result, Cell::for_one);
         let missing = items.len() * program.answers();
         let replay = Arc::new(Replay {
             program,
@@ -178,7 +179,13 @@ impl<H: Host> Vat<H> {
                 next: 0,
                 answers: std::iter::repeat_with(|| None).take(missing).collect(),
                 missing,
+                calls: std::iter::repeat_with(|| None).take(missing).collect(),
             }),
+        });
+        H::with_cell(cx, &result, |cell| {
+            cell.for_sender();
+            // It is pending, so the reaction stays.
+            let _ = cell.react(Reaction::Abandon(Arc::downgrade(&replay)));
         });
         self.replay(cx, &replay, work);
         Ok(Reply::Promise(result))
@@ -273,6 +280,7 @@ impl<H: Host> Vat<H> {
                 continue;
             };
             let result = self.call(cx, target, message);
+            lock(&replay.progress).calls[base + answer] = Some(H::dup_promise(cx, &result));
             self.gather(cx, replay, base + answer, &result, work);
             slots.push(Some(Ref::Promise(result)));
         }
@@ -328,11 +336,13 @@ impl<H: Host> Vat<H> {
                 return;
             }
         };
-        let is_last = {
+        let (is_last, _call) = {
             let mut progress = lock(&replay.progress);
             progress.answers[answer] = Some(value);
             progress.missing -= 1;
-            progress.missing == 0 && progress.next > replay.items.len()
+            let call = progress.calls.get_mut(answer).and_then(Option::take);
+            let is_last = progress.missing == 0 && progress.next > replay.items.len();
+            (is_last, call)
         };
         if is_last {
             self.complete(cx, replay, work);
@@ -359,6 +369,12 @@ impl<H: Host> Vat<H> {
 }
 
 impl<H: Host> Replay<H> {
+    /// Takes the promises for the answers that are under way: nobody needs these any more.
+    pub(super) fn take_calls(&self) -> Vec<H::Promise> {
+        let calls = std::mem::take(&mut lock(&self.progress).calls);
+        calls.into_iter().flatten().collect()
+    }
+
     fn settled(&self, cx: H::Cx<'_>, outcome: Outcome<H>) -> Work<H> {
         Work::Settle(H::dup_promise(cx, &self.result), outcome, Vec::new())
     }

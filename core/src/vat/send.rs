@@ -44,7 +44,7 @@ impl<H: Host> Vat<H> {
         target: &Ref<H>,
         message: Message<'_, H>,
     ) -> H::Promise {
-        let result = H::new_promise(cx, self, Cell::pending());
+        let result = H::new_promise(cx, self, Cell::result());
         self.send(cx, target, message, Some(H::dup_promise(cx, &result)));
         result
     }
@@ -61,8 +61,15 @@ impl<H: Host> Vat<H> {
             Ok(()) => return,
             Err(result) => result,
         };
+        // Not in `travel`: what a promise was resolved to has no more users by that.
+        let passed = message.args.refs.iter().chain([target]);
+        for reference in passed {
+            if let Ref::Promise(promise) = reference {
+                H::with_cell(cx, promise, Cell::mark_used);
+            }
+        }
         let mut work = VecDeque::new();
-        self.dispatch(cx, target, message, result, &mut work);
+        self.travel(cx, target.dup(cx), message, result, None, &mut work);
         self.finish(cx, work);
     }
 
@@ -83,18 +90,7 @@ impl<H: Host> Vat<H> {
         }
     }
 
-    /// Moves a message one step on: onto the wire, into the turn queue, or into a promise.
-    fn dispatch(
-        self: &Arc<Self>,
-        cx: H::Cx<'_>,
-        target: &Ref<H>,
-        message: Message<'_, H>,
-        result: Option<H::Promise>,
-        work: &mut VecDeque<Work<H>>,
-    ) {
-        self.travel(cx, target.dup(cx), message, result, None, work);
-    }
-
+    /// Moves a message on: onto the wire, into the turn queue, or into a promise.
     pub(super) fn travel(
         self: &Arc<Self>,
         cx: H::Cx<'_>,
@@ -218,16 +214,46 @@ impl<H: Host> Vat<H> {
 
     /// Adds a callback that runs in a turn of its own once the promise has settled.
     pub fn when(self: &Arc<Self>, cx: H::Cx<'_>, promise: &H::Promise, callback: H::Callback) {
+        self.react(cx, promise, Reaction::Call(callback));
+    }
+
+    /// Adds a callback that makes a [result](Cell::result), `next`, of what the promise becomes: it runs in
+    /// a turn of its own, unless `next` has been cancelled by then.
+    pub fn then(
+        self: &Arc<Self>,
+        cx: H::Cx<'_>,
+        promise: &H::Promise,
+        callback: H::Callback,
+        next: &H::Promise,
+    ) {
+        let _late = H::with_cell(cx, next, |cell| {
+            cell.source()
+                .and_then(|source| source.replace(H::downgrade(cx, promise)))
+        });
+        self.react(
+            cx,
+            promise,
+            Reaction::Then(callback, H::dup_promise(cx, next)),
+        );
+    }
+
+    fn react(self: &Arc<Self>, cx: H::Cx<'_>, promise: &H::Promise, reaction: Reaction<H>) {
         let (late, outcome) = H::with_cell(cx, promise, |cell| {
-            let late = cell.react(Reaction::Call(callback)).err();
+            let late = cell.react(reaction).err();
             let outcome = late
                 .is_some()
                 .then(|| cell.outcome().map(|o| o.dup(cx)))
                 .flatten();
             (late, outcome)
         });
-        if let (Some(Reaction::Call(callback)), Some(outcome)) = (late, outcome) {
-            self.push_turn(Turn::Call(callback, outcome));
+        match (late, outcome) {
+            (Some(Reaction::Call(callback)), Some(outcome)) => {
+                self.push_turn(Turn::Call(callback, outcome));
+            }
+            (Some(Reaction::Then(callback, next)), Some(outcome)) => {
+                self.push_turn(Turn::Then(callback, outcome, next));
+            }
+            _ => {}
         }
     }
 }

@@ -11,6 +11,10 @@ use crate::error::Error;
 use crate::host::{Host, Outcome, Ref};
 use crate::promise::{Cell, Embargo, Held, Reaction, Route, Waiting};
 
+/// Why a promise breaks whose resolver is no more, in every language.
+pub const RESOLVER_DROPPED: &str =
+    "RuntimeError: the resolver was dropped, so nobody will resolve the promise";
+
 impl<H: Host> Vat<H> {
     /// Tells a peer's resolver once the promise has settled.
     pub(super) fn tell_when_settled(
@@ -98,7 +102,7 @@ impl<H: Host> Vat<H> {
         };
         let settled = H::with_cell(cx, promise, |cell| {
             let way = cell.route().and_then(way_of);
-            let (mut reactions, route) = cell.settle(outcome)?;
+            let (mut reactions, leftovers) = cell.settle(outcome)?;
             let detour = cell.take_ahead() && leads_to.is_some();
             let fence = way.filter(|(connection, _)| {
                 detour && !matches!(&leads_to, Some(Ref::Far(at)) if Arc::ptr_eq(at.connection(), connection))
@@ -111,10 +115,10 @@ impl<H: Host> Vat<H> {
             for embargo in &embargoes {
                 cell.add_embargo(Arc::clone(embargo));
             }
-            Ok::<_, Outcome<H>>((reactions, route, fence, own, embargoes))
+            Ok::<_, Outcome<H>>((reactions, leftovers, fence, own, embargoes))
         });
         // If it had settled before, this outcome is dropped out here.
-        let Ok((reactions, _route, fence, own, embargoes)) = settled else {
+        let Ok((reactions, _leftovers, fence, own, embargoes)) = settled else {
             return;
         };
         if let Some(embargo) = &own {
@@ -133,6 +137,9 @@ impl<H: Host> Vat<H> {
                         self.push_turn(Turn::Call(callback, outcome.dup(cx)));
                     }
                 }
+                Reaction::Then(callback, next) => {
+                    self.push_turn(Turn::Then(callback, outcome.dup(cx), next));
+                }
                 Reaction::Feed(other) => {
                     work.push_back(Work::Settle(other, outcome.dup(cx), embargoes.clone()));
                 }
@@ -144,7 +151,7 @@ impl<H: Host> Vat<H> {
                 }
                 Reaction::Lift(embargo) => work.push_back(Work::Lift(embargo)),
                 // Messages were taken out; and this is no cancelling.
-                Reaction::Message(..) | Reaction::Cancel(_) => {}
+                Reaction::Message(..) | Reaction::Cancel(_) | Reaction::Abandon(_) => {}
             }
         }
     }
@@ -193,9 +200,13 @@ impl<H: Host> Vat<H> {
                 let error = Error::Misuse("a promise cannot be resolved to itself".to_owned());
                 return Some(Outcome::Broken(H::failure(cx, error)));
             }
-            let next = H::with_cell(cx, &other, |cell| match cell.route() {
-                Some(Route::Chained(next)) => Some(H::dup_promise(cx, next)),
-                _ => None,
+            let next = H::with_cell(cx, &other, |cell| {
+                // Its failure will be this one's, which may follow the one that it leads to.
+                cell.mark_handled();
+                match cell.route() {
+                    Some(Route::Chained(next)) => Some(H::dup_promise(cx, next)),
+                    _ => None,
+                }
             });
             match next {
                 Some(next) => other = next,

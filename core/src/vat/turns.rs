@@ -30,6 +30,8 @@ type Entry<H> = (Option<Arc<Vat<H>>>, Turn<H>);
 pub(crate) enum Turn<H: Host> {
     /// Run a callback with the outcome that it waited for.
     Call(H::Callback, Outcome<H>),
+    /// The same, unless the promise for its result has been cancelled.
+    Then(H::Callback, Outcome<H>, H::Promise),
     /// Deliver a message to a local object; its result settles the promise.
     Deliver(H::Object, OwnedMessage<H>, Option<H::Promise>),
     /// Go on with a program.
@@ -163,6 +165,11 @@ impl<H: Host> Vat<H> {
     fn run(self: &Arc<Self>, cx: H::Cx<'_>, turn: Turn<H>) {
         match turn {
             Turn::Call(callback, outcome) => H::call(cx, self, callback, outcome),
+            Turn::Then(callback, outcome, next) => {
+                if !is_settled::<H>(cx, &next) {
+                    H::call(cx, self, callback, outcome);
+                }
+            }
             Turn::Replay(replay) => self.go_on(cx, &replay),
             // Whoever has sent it has cancelled it since.
             Turn::Deliver(_, _, Some(result)) if is_settled::<H>(cx, &result) => {}

@@ -125,8 +125,8 @@ fn cancelling_reaches_through_a_chain_of_vats_and_of_promises() {
     pair.run();
     assert_eq!(
         works.cancelled(),
-        0,
-        "b's method holds a promise of its own, whose work goes on"
+        1,
+        "b's method has returned the promise that b's call of itself gave"
     );
     // A promise of a's that was resolved to the call.
     let (promise, resolver) = pair.a.promise();
@@ -137,6 +137,23 @@ fn cancelling_reaches_through_a_chain_of_vats_and_of_promises() {
     promise.cancel();
     pair.run();
     assert_eq!(reason(&promise), "the call was cancelled");
+    assert_eq!(works.cancelled(), 2);
+    // What functions were to make of it.
+    let call = far.send("work", &());
+    let made = call.then(|n: i64| n).except(|_| 0).then(|n: i64| n);
+    pair.run();
+    made.cancel();
+    pair.collect();
+    assert_eq!(reason(&call), "the call was cancelled");
+    assert_eq!(works.cancelled(), 3);
+    assert_eq!(pair.at_a.tables()[2], 0, "no question is left");
+    // Others have sent to it, and passed it on.
+    let call = far.send("work", &());
+    let behind = call.send("more", &());
+    call.then(|n: i64| n).cancel();
+    pair.run();
+    assert!(outcome::<i64>(&call).is_none() && outcome::<i64>(&behind).is_none());
+    assert_eq!(works.cancelled(), 3);
 }
 
 #[test]
