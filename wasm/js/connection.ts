@@ -1,6 +1,6 @@
 // One connection: its session in WebAssembly, and the socket that it is fed from.
 import { platform, type Socket, type SocketOwner } from "./platform.js";
-import { readEvents } from "./remote.js";
+import { readEvents } from "./events.js";
 import * as tape from "./tape.js";
 import type { Tub } from "./tub.js";
 import { TURNS, runTurnsLater } from "./turns.js";

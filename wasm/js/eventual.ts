@@ -2,17 +2,28 @@
 import { Deferred } from "./deferred.js";
 import { CancelledError } from "./deferred-errors.js";
 import { sendNear } from "./near.js";
-import { LocalPromiseState, type Sender, stateName } from "./remote.js";
-import { homeTub } from "./turns.js";
+import { LocalPromiseState, stateName } from "./promise.js";
+import type { Sender } from "./reference.js";
 import type { AnyRemotePromise, Arrived, Calls, CallsOnly, RemotePromise, Target } from "./types.js";
 import { stateOf } from "./values.js";
 
-/** Settles the promise that it was made with, once; later calls do nothing. */
+/**
+ * Settles the promise that it was made with, once; later calls do nothing. If it is dropped before, and the promise was
+ * passed to another program, it breaks when the garbage collector finds that out.
+ */
 export interface Resolver<T> {
   /** Fulfils the promise, or resolves it to another promise, native or ours, or to a Deferred. */
   (value: T | PromiseLike<T> | AnyRemotePromise<T>): void;
   /** Breaks the promise. */
   smash(error: unknown): void;
+}
+
+/** Resolvers that were dropped: nobody can resolve their promises any more. */
+const forsaken = new FinalizationRegistry<LocalPromiseState>((state) => state.forsake());
+
+/** (The method holds its resolver, because it may be all that is held of it.) */
+function smash(_resolver: unknown, state: LocalPromiseState, error: unknown): void {
+  state.smash(error);
 }
 
 /**
@@ -28,9 +39,10 @@ export interface Resolver<T> {
  * ```
  */
 export function makePromise<T = any>(): [RemotePromise<T>, Resolver<T>] {
-  const state = new LocalPromiseState(homeTub());
+  const state = new LocalPromiseState();
   const resolver = (value: unknown): void => state.resolve(value);
-  resolver.smash = (error: unknown): void => state.smash(error);
+  resolver.smash = (error: unknown): void => smash(resolver, state, error);
+  forsaken.register(resolver, state);
   return [state.proxy as RemotePromise<T>, resolver as Resolver<T>];
 }
 
@@ -47,7 +59,7 @@ export function makePromise<T = any>(): [RemotePromise<T>, Resolver<T>] {
 export function promiseFor<T>(value: T | PromiseLike<T> | Deferred<T>): RemotePromise<T> {
   const known = stateOf(value);
   if (known && "settle" in known) return value as RemotePromise<T>;
-  const state = new LocalPromiseState(homeTub());
+  const state = new LocalPromiseState();
   state.resolve(value);
   return state.proxy as RemotePromise<T>;
 }
@@ -68,15 +80,16 @@ function senderTo(target: unknown): Pick<Sender, "send" | "sendOnly"> {
     throw new TypeError(`messages can be sent to promises, references, objects and functions, not to ${target === null ? "null" : typeof target}`);
   }
   return {
-    send: (selector, args) => sendNear(target, selector, args),
-    sendOnly: (selector, args) => void sendNear(target, selector, args, true),
+    send: (selector, args) => sendNear(target, selector, args, true),
+    sendOnly: (selector, args) => void sendNear(target, selector, args, false),
   };
 }
 
 function methods(call: (selector: string | null, args: unknown[]) => unknown): unknown {
   return new Proxy(() => {}, {
+    // Names that begin with an underscore are never sent.
     get: (_target, key) =>
-      typeof key === "symbol" || key === "then" ? undefined : (...args: unknown[]) => call(key, args),
+      typeof key === "symbol" || key === "then" || key.startsWith("_") ? undefined : (...args: unknown[]) => call(key, args),
     apply: (_target, _this, args: unknown[]) => call(null, args),
   });
 }
@@ -97,7 +110,7 @@ export function send(target: unknown, { signal }: SendOptions = {}): unknown {
   const sender = senderTo(target);
   return methods((selector, args) => {
     if (signal?.aborted) {
-      const broken = new LocalPromiseState(homeTub());
+      const broken = new LocalPromiseState();
       broken.smash(signal.reason);
       return broken.proxy;
     }
@@ -106,7 +119,7 @@ export function send(target: unknown, { signal }: SendOptions = {}): unknown {
       const state = stateOf<LocalPromiseState>(promise)!;
       const abort = (): void => state.cancel(signal.reason ?? new CancelledError());
       signal.addEventListener("abort", abort, { once: true });
-      state.react(() => signal.removeEventListener("abort", abort));
+      state.react(() => signal.removeEventListener("abort", abort), undefined, false);
     }
     return promise;
   });

@@ -3,11 +3,12 @@ import { idle, wake } from "./connection.js";
 import { host } from "./deferred.js";
 import { callLocal, freeSlot, objectIn, withCall } from "./objects.js";
 import { isThenable } from "./near.js";
-import { current } from "./remote.js";
+import { PromiseState } from "./promise.js";
+import { current } from "./reference.js";
 import * as tape from "./tape.js";
 import { Tub, cancelled } from "./tub.js";
 import { runTurnsSoon, turn } from "./turns.js";
-import { putFailure, putValue } from "./values.js";
+import { putFailure, putValue, stateOf } from "./values.js";
 import { ENOUGH, NOTHING, bytes, output, refresh, wasm } from "./wasm.js";
 
 export { cancelled, idle, turn, wake };
@@ -76,7 +77,9 @@ export function invoke(number: number, slot: number, address: number, length: nu
     while (tape.position() < end) args.push(tape.get());
     let abort: ((reason: unknown) => void) | undefined;
     const result = withCall(() => callLocal(objectIn(slot), selector, args), (means) => (abort = means));
-    start = isThenable(result) ? tub.adopted(result, abort) : putValue(result, "result", tub);
+    const state = stateOf(result);
+    if (state instanceof PromiseState) start = tub.adoptedOwn(state, abort);
+    else start = isThenable(result) ? tub.adopted(result, abort) : putValue(result, "result", tub);
   } catch (error) {
     try {
       start = putFailure(error, tub);

@@ -1,12 +1,51 @@
 // Messages to objects of this program, and parts of values that are here.
 import { report } from "./errors.js";
 import { Referenceable, callNear, slotOf, withCall } from "./objects.js";
-import { GET, LocalPromiseState, PromiseState, RemotePromiseState, deliver, type Sender } from "./remote.js";
+import { LocalPromiseState, PromiseState, RemotePromiseState, type Wanted } from "./promise.js";
+import { GET, deliver, type Sender } from "./reference.js";
 import { homeTub, inTurn } from "./turns.js";
 import { putMessage, stateOf } from "./values.js";
 
-/** How many functions given to `_map` are being recorded. */
-export const recorded = { functions: 0 };
+let farFunctions = 0, nearFunctions = 0;
+
+/** Whether functions given to `_map` are being called. */
+export const recorded = {
+  /** One is, and what it sends is recorded, to be done for each item over there. */
+  get isFar(): boolean {
+    return farFunctions > 0;
+  },
+  /** One is, with an item that is here. */
+  get isHere(): boolean {
+    return nearFunctions > 0;
+  },
+
+  /** Calls a function while what it sends is recorded. */
+  far(f: () => unknown): unknown {
+    farFunctions++;
+    try {
+      return notAsync(f());
+    } finally {
+      farFunctions--;
+    }
+  },
+
+  /** Calls one for items that are here; it has to be good for others, too. */
+  here(f: () => unknown[]): unknown[] {
+    nearFunctions++;
+    try {
+      return f().map(notAsync);
+    } finally {
+      nearFunctions--;
+    }
+  },
+};
+
+function notAsync(result: unknown): unknown {
+  if (!(result instanceof Promise)) return result;
+  // Why it failed is said below.
+  result.catch(() => {});
+  throw new TypeError("a function given to _map cannot be async: it only says what is to be sent to each item");
+}
 
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   if (value instanceof Promise) return true;
@@ -36,7 +75,7 @@ export function partOf(value: unknown, path: (string | number)[]): unknown {
 
 /** A promise for a value that is here. */
 export function promiseOf(value: unknown): unknown {
-  const promise = new LocalPromiseState(homeTub());
+  const promise = new LocalPromiseState();
   promise.resolve(value);
   return promise.proxy;
 }
@@ -54,23 +93,25 @@ export async function whole(value: unknown): Promise<unknown> {
 }
 
 /** Sends to an object of this program, in a later turn, with arguments as they are. */
-export function sendNear(target: unknown, selector: string | null, args: unknown[], isOnly = false): unknown {
-  if (recorded.functions > 0) {
+export function sendNear(target: unknown, selector: string | null, args: unknown[], wanted: Wanted): unknown {
+  if (recorded.isFar) {
     if (!(target instanceof Referenceable || typeof target === "function")) {
       throw new TypeError("a function given to _map can send to what peers can reach only: Referenceables, functions, references and promises");
     }
     const tub = homeTub();
-    const handle = deliver(tub, putMessage(selector, args, tub), !isOnly, -1, slotOf(target, []));
-    return isOnly ? undefined : new RemotePromiseState(tub, handle).proxy;
+    const handle = deliver(tub, putMessage(selector, args, tub), wanted !== false, -1, slotOf(target, []));
+    return wanted && RemotePromiseState.result(tub, handle).proxy;
   }
-  const result = isOnly ? undefined : new LocalPromiseState(homeTub());
+  const result = wanted === true ? LocalPromiseState.result() : wanted;
   inTurn(() => {
     // Cancelled before its turn came.
-    if (result && result.name() === "broken") return;
+    if (result && !result.isPending) return;
     try {
       const value = withCall(
         () => callNear(target, selector, args),
-        (abort) => result && (result.onCancel = abort),
+        (abort) => {
+          if (result) result.onCancel = abort;
+        },
       );
       if (result) result.resolve(value);
       else if (value instanceof Promise) value.catch(report);
@@ -79,5 +120,5 @@ export function sendNear(target: unknown, selector: string | null, args: unknown
       else report(error);
     }
   });
-  return result?.proxy;
+  return result && result.proxy;
 }

@@ -1,13 +1,14 @@
 // The tub: a place where objects live, and from where others' objects are reached.
 import { Connection } from "./connection.js";
+import { Deferred } from "./deferred.js";
 import { CancelledError } from "./deferred-errors.js";
 import { RemoteError, report } from "./errors.js";
 import { Referenceable, slotOf } from "./objects.js";
 import { platform, type ListenOptions, type Listener } from "./platform.js";
-import { RemotePromiseState } from "./remote.js";
+import { RemotePromiseState } from "./promise.js";
 import * as tape from "./tape.js";
 import type { RemotePromise } from "./types.js";
-import { type Origin, putFailure, putValue } from "./values.js";
+import { type Origin, type Own, putFailure, putValue } from "./values.js";
 import { NOTHING, wasm } from "./wasm.js";
 
 /**
@@ -357,17 +358,8 @@ export class Tub implements Origin {
     }
     // Of a kind that never calls back before it returns: the handle is not in use yet.
     Promise.resolve(promise).then(
-      (value) => {
-        aborts.delete(handle);
-        let start: number;
-        try {
-          start = putValue(value, "result", this);
-        } catch (error) {
-          return this.breakPromise(handle, error);
-        }
-        wasm.promise_resolve(handle, start, tape.end(start));
-      },
-      (error: unknown) => this.breakPromise(handle, error),
+      (value) => this.settle(handle, { isBroken: false, value }),
+      (value: unknown) => this.settle(handle, { isBroken: true, value }),
     );
     return handle;
   }
@@ -378,9 +370,64 @@ export class Tub implements Origin {
     wasm.promise_break(handle, start, tape.end(start));
   }
 
-  /** A tape that holds a promise for what a native one gives. @internal */
+  /** @internal */
+  adoptOwn(promise: Own, onCancel?: (reason: unknown) => void): number {
+    const handle = wasm.promise_new(this.number) >>> 0;
+    if (onCancel) {
+      wasm.on_cancel(handle);
+      aborts.set(handle, onCancel);
+    }
+    promise.isLookedAt = true;
+    const know = (known: Own): void => {
+      if (!known.isPending) this.settle(handle, known);
+      else if (known.onceKnown) known.onceKnown(know);
+      else {
+        // The core goes on from here: only there is it seen if the promises lead in a circle.
+        const start = tape.begin();
+        known.writeFor(this, 0);
+        wasm.promise_follow(handle, start, tape.end(start));
+        known.react(() => {
+          aborts.delete(handle);
+          wasm.drop_handle(handle);
+        }, undefined, false);
+      }
+    };
+    if (promise.onceKnown) promise.onceKnown(know);
+    else know(promise);
+    return handle;
+  }
+
+  private settle(handle: number, promise: Pick<Own, "isBroken" | "value">): void {
+    if (promise.isBroken) return this.breakPromise(handle, promise.value);
+    aborts.delete(handle);
+    let start: number;
+    try {
+      start = putValue(promise.value, "result", this);
+    } catch (error) {
+      return this.breakPromise(handle, error);
+    }
+    wasm.promise_resolve(handle, start, tape.end(start));
+  }
+
+  /** A tape that holds a promise for what a method has returned: a native promise, a Deferred, or another thenable. @internal */
   adopted(promise: PromiseLike<unknown>, abort?: (reason: unknown) => void): number {
-    const handle = this.adopt(promise, abort);
+    const cancel = !(promise instanceof Deferred) ? abort : (reason: unknown): void => {
+      abort?.(reason);
+      promise.cancel();
+    };
+    return this.promiseTape(this.adopt(promise, cancel));
+  }
+
+  /** The same for a promise of this program, which is cancelled with its call if nobody else has use for it. @internal */
+  adoptedOwn(promise: Own, abort?: (reason: unknown) => void): number {
+    const cancel = (reason: unknown): void => {
+      abort?.(reason);
+      if (promise.isAbandoned()) promise.cancel(reason);
+    };
+    return this.promiseTape(this.adoptOwn(promise, cancel));
+  }
+
+  private promiseTape(handle: number): number {
     const start = tape.begin();
     tape.putNumbered(tape.PROMISE, handle);
     return start;

@@ -1,7 +1,7 @@
 // Turns: functions that run one after the other, each to its end, after what is running now.
 import { report } from "./errors.js";
 import { platform } from "./platform.js";
-import { readEvents } from "./remote.js";
+import { readEvents } from "./events.js";
 import { Tub } from "./tub.js";
 import { wasm } from "./wasm.js";
 

@@ -24,6 +24,27 @@ export interface Origin {
   readonly showsTracebacks: boolean;
   /** A promise that settles as a native one does; returns its handle. */
   adopt(promise: PromiseLike<unknown>, abort?: (reason: unknown) => void): number;
+  /** The same for a promise of this program, which may be resolved to one that the core knows. */
+  adoptOwn(promise: Own): number;
+}
+
+/** A promise of this program, as far as it is shown to the core. */
+export interface Own extends Remote {
+  readonly isPending: boolean;
+  readonly isBroken: boolean;
+  /** The value, or the reason. */
+  readonly value: unknown;
+  isLookedAt: boolean;
+  /** Writes it where that does not mean that somebody has use for it. */
+  writeFor(from: Origin, depth: number): void;
+  isAbandoned(): boolean;
+  cancel(reason?: unknown): void;
+  react(run: () => void, by?: undefined, waits?: boolean): void;
+  /**
+   * Of those that the core does not know: calls `f` as soon as it is known what the promise is resolved to, with that or,
+   * when it has settled, with itself.
+   */
+  onceKnown?(f: (known: Own) => void): void;
 }
 
 /** The state of a reference, if it is one. */

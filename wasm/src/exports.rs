@@ -508,6 +508,16 @@ pub fn promise_resolve(handle: u32, start: u32, len: u32) {
     });
 }
 
+/// Resolves a promise of [`promise_new`] to another one; the handle lives on. Tape: that promise.
+#[wasm_bindgen]
+pub fn promise_follow(handle: u32, start: u32, len: u32) {
+    if let (Some((vat, Ref::Promise(promise))), Ok(other)) =
+        (state::target(handle), with_value(start, len))
+    {
+        vat.settle((), promise, Outcome::Fulfilled(other));
+    }
+}
+
 /// Breaks a promise of [`promise_new`], whose handle ends. Tape: a failure.
 #[wasm_bindgen]
 pub fn promise_break(handle: u32, start: u32, len: u32) {

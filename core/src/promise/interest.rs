@@ -50,6 +50,15 @@ impl<H: Host> Cell<H> {
         cancellers
     }
 
+    /// Takes out the first resolver of that peer's that wants to be told.
+    pub(crate) fn take_tell(&mut self, connection: &Arc<Connection<H>>) -> Option<u64> {
+        let is_its = |reaction: &Reaction<H>| matches!(reaction, Reaction::Tell(to, _) if Arc::ptr_eq(to, connection));
+        match self.take_reaction(is_its)? {
+            Reaction::Tell(_, resolver) => Some(resolver),
+            _ => None,
+        }
+    }
+
     /// Takes out the resolvers of that peer's that want to be told.
     pub(crate) fn take_tells(&mut self, connection: &Arc<Connection<H>>) -> Vec<u64> {
         let mut resolvers = Vec::new();

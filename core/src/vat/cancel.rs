@@ -136,12 +136,17 @@ impl<H: Host> Connection<H> {
             _ => None,
         });
         let Some(promise) = promise else { return };
-        let unwanted = H::with_cell(cx, &promise, |cell| {
-            cell.is_senders_alone(|connection| Arc::ptr_eq(connection, self))
+        let failure = H::failure(cx, crate::Error::Cancelled);
+        let (alone, resolver) = H::with_cell(cx, &promise, |cell| {
+            let alone = cell.is_senders_alone(|connection| Arc::ptr_eq(connection, self));
+            let resolver = if alone { None } else { cell.take_tell(self) };
+            (alone, resolver)
         });
-        if unwanted {
-            let failure = H::failure(cx, crate::Error::Cancelled);
+        if alone {
             vat.cancel(cx, &promise, failure);
+        } else if let Some(resolver) = resolver {
+            // It goes on for others; but this one waits no more.
+            self.tell(cx, vat, resolver, &Outcome::Broken(failure));
         }
     }
 }
