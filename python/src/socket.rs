@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use marotte::Location;
 use marotte::captp::{CloseReason, Config};
-use marotte::transport::Wire;
+use marotte::transport::{Visit, Wire, keep_alive};
 use marotte::vat::{Connection, Driver};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -126,8 +126,12 @@ struct Io {
     writing: bool,
     /// True while the loop does not watch for something to read.
     paused: bool,
-    /// The timer for the peer's hello.
+    /// The timer for the peer's hello, and later for its silence, if that has an end.
     deadline: Option<Py<PyAny>>,
+    /// When that timer ends, on the connection's clock.
+    deadline_ms: u64,
+    /// Its place among the connections of the listener.
+    _visit: Option<Visit>,
 }
 
 /// A connection's socket.
@@ -137,6 +141,7 @@ pub(crate) struct Socket {
     connection: Arc<Connection<PyHost>>,
     driver: Arc<LoopDriver>,
     epoch: Instant,
+    silence_ms: u64,
     io: Mutex<Io>,
 }
 
@@ -154,9 +159,14 @@ impl Socket {
         wire: Wire,
         to: Option<&Location>,
         stream: Option<TcpStream>,
+        visit: Option<Visit>,
     ) -> PyResult<Py<Self>> {
         let Context { vat, epoch } = context;
-        let handshake_ms = config.limits.handshake_ms;
+        let due_ms = config.now_ms.saturating_add(config.limits.handshake_ms);
+        let silence_ms = config.limits.silence_ms;
+        if let Some(stream) = &stream {
+            keep_alive(stream, silence_ms);
+        }
         let driver = LoopDriver::new(&vat);
         let (connection, state) = match to {
             Some(to) => {
@@ -178,6 +188,8 @@ impl Socket {
             writing: false,
             paused: false,
             deadline: None,
+            deadline_ms: 0,
+            _visit: visit,
         };
         let socket = Py::new(
             py,
@@ -186,6 +198,7 @@ impl Socket {
                 connection,
                 driver: Arc::clone(&driver),
                 epoch,
+                silence_ms,
                 io: Mutex::new(io),
             },
         )?;
@@ -193,15 +206,45 @@ impl Socket {
         let flush = this.getattr(intern!(py, "flush"))?.unbind();
         *driver.socket.lock().unwrap_or_else(PoisonError::into_inner) =
             Some((socket.clone_ref(py), flush));
-        let on_deadline = this.getattr(intern!(py, "on_deadline"))?;
-        let seconds = handshake_ms as f64 / 1e3;
-        let deadline = this
-            .get()
-            .vat
-            .home()
-            .call_later(py, seconds, &on_deadline)?;
-        this.get().io().deadline = Some(deadline);
+        Self::set_deadline(this, due_ms)?;
         Ok(socket)
+    }
+
+    /// Has [`Self::on_deadline`] called then.
+    fn set_deadline(slf: &Bound<'_, Self>, due_ms: u64) -> PyResult<()> {
+        let this = slf.get();
+        let seconds = due_ms.saturating_sub(elapsed_ms(this.epoch)) as f64 / 1e3;
+        let on_deadline = slf.getattr(intern!(slf.py(), "on_deadline"))?;
+        let home = this.vat.home();
+        let timer = home.call_later(slf.py(), seconds, &on_deadline)?;
+        let old = {
+            let mut io = this.io();
+            io.deadline_ms = due_ms;
+            io.deadline.replace(timer)
+        };
+        this.forget_timer(slf.py(), old)
+    }
+
+    fn forget_timer(&self, py: Python<'_>, timer: Option<Py<PyAny>>) -> PyResult<()> {
+        if let Some(timer) = timer {
+            let runner = self.vat.home().runner(py)?;
+            runner.call_method1(intern!(py, "cancel"), (timer,))?;
+        }
+        Ok(())
+    }
+
+    /// Drops the timer if there is nothing to wait for, and has it end sooner if need be: a later time is
+    /// found out when this one has come.
+    fn look_at_deadline(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let this = slf.get();
+        match this.connection.deadline_ms() {
+            None => {
+                let timer = this.io().deadline.take();
+                this.forget_timer(slf.py(), timer)
+            }
+            Some(due_ms) if due_ms < this.io().deadline_ms => Self::set_deadline(slf, due_ms),
+            Some(_) => Ok(()),
+        }
     }
 
     /// Drives a connection that was accepted.
@@ -211,9 +254,10 @@ impl Socket {
         config: Config,
         wire: Wire,
         stream: TcpStream,
+        visit: Visit,
     ) -> PyResult<()> {
         stream.set_nonblocking(true)?;
-        let socket = Self::create(py, context, config, wire, None, Some(stream))?;
+        let socket = Self::create(py, context, config, wire, None, Some(stream), Some(visit))?;
         Self::opened(socket.bind(py))
     }
 
@@ -226,7 +270,7 @@ impl Socket {
         to: &Location,
         address: String,
     ) -> PyResult<Py<Self>> {
-        let socket = Self::create(py, context, config, wire, Some(to), None)?;
+        let socket = Self::create(py, context, config, wire, Some(to), None, None)?;
         if let State::Connecting { name, .. } = &mut socket.get().io().state {
             *name = address;
         }
@@ -284,6 +328,7 @@ impl Socket {
             };
             match start_connect(address) {
                 Ok(stream) => {
+                    keep_alive(&stream, this.silence_ms);
                     let fd = stream.as_raw_fd();
                     io.stream = Some(stream);
                     io.writing = true;
@@ -356,11 +401,7 @@ impl Socket {
         let home = this.vat.home();
         let timer = home.call_later(py, LINGER, &slf.getattr(intern!(py, "hang_up"))?)?;
         let old = this.io().deadline.replace(timer);
-        if let Some(old) = old {
-            home.runner(py)?
-                .call_method1(intern!(py, "cancel"), (old,))?;
-        }
-        Ok(())
+        this.forget_timer(py, old)
     }
 
     /// Throws away what a peer sends after the session has ended.
@@ -400,12 +441,7 @@ impl Socket {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         drop(socket);
-        if let Some(deadline) = deadline {
-            this.vat
-                .home()
-                .runner(py)?
-                .call_method1(intern!(py, "cancel"), (deadline,))?;
-        }
+        this.forget_timer(py, deadline)?;
         if let Some(stream) = stream {
             let fd = stream.as_raw_fd();
             this.watch(slf, "remove_reader", fd, None)?;
@@ -449,27 +485,21 @@ impl Socket {
             Ok(count) => {
                 this.connection.begin_batch();
                 this.vat.claim_turns();
-                let result = wire.read(py, &this.connection, &scratch[..count]);
+                let now_ms = elapsed_ms(this.epoch);
+                let result = wire.read(py, &this.connection, &scratch[..count], now_ms);
                 this.vat.finish_turns(py, TURN_BUDGET);
                 result
             }
         };
-        let deadline = {
+        let has_deadline = {
             let mut io = this.io();
             if !matches!(io.state, State::Closed) {
                 io.wire = Some(wire);
             }
-            if io.deadline.is_some() && this.connection.deadline_ms().is_none() {
-                io.deadline.take()
-            } else {
-                None
-            }
+            io.deadline.is_some()
         };
-        if let Some(deadline) = deadline {
-            this.vat
-                .home()
-                .runner(py)?
-                .call_method1(intern!(py, "cancel"), (deadline,))?;
+        if has_deadline {
+            Self::look_at_deadline(slf)?;
         }
         match result {
             Ok(()) => Ok(full),
@@ -605,16 +635,20 @@ impl Socket {
         Self::finish(slf)
     }
 
-    /// The time for the peer's hello is over.
+    /// The time for the peer's hello is over, or for its silence.
     fn on_deadline(slf: &Bound<'_, Self>) -> PyResult<()> {
+        /// The loop's clock and ours may differ by a little.
+        const SLACK_MS: u64 = 20;
         let this = slf.get();
         this.io().deadline = None;
-        let now_ms = u64::try_from(this.epoch.elapsed().as_millis()).unwrap_or(u64::MAX);
-        // The loop's clock and ours may differ by a little.
-        if this
-            .connection
-            .handle_timeout(slf.py(), now_ms.saturating_add(1000))
-        {
+        let Some(due_ms) = this.connection.deadline_ms() else {
+            return Ok(());
+        };
+        let now_ms = elapsed_ms(this.epoch).saturating_add(SLACK_MS);
+        if now_ms < due_ms {
+            return Self::set_deadline(slf, due_ms);
+        }
+        if this.connection.handle_timeout(slf.py(), now_ms) {
             Self::flush(slf)?;
         }
         Ok(())
@@ -640,6 +674,10 @@ impl Socket {
             }
         }
     }
+}
+
+fn elapsed_ms(epoch: Instant) -> u64 {
+    u64::try_from(epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 fn start_connect(address: SocketAddr) -> std::io::Result<TcpStream> {

@@ -1,7 +1,7 @@
 //! The tub: a vat of Python objects with its listeners and connections.
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use marotte::captp::{CloseReason, Config, Keys, Profile};
 use marotte::host::{Outcome, Ref};
 use marotte::promise::Cell;
-use marotte::transport::{Wire, WireError, websocket_address};
+use marotte::transport::{Netlayer, Visits, Wire, ways_to};
 use marotte::vat::{Connection, TurnQueue, Vat};
 use marotte::{Error, Host, Identity, Limits, Location, SturdyRef};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTimeoutError, PyTypeError, PyValueError};
@@ -24,10 +24,6 @@ use crate::invoke::is_callable;
 use crate::promise::Promise;
 use crate::socket::{Context, Socket};
 use crate::values::{PySturdyRef, Referenceable};
-
-const TCP: &str = "tcp-testing-only";
-const NOISE: &str = "noise";
-const WEBSOCKET: &str = "websocket";
 
 /// What a tub and its listeners share.
 pub(crate) struct Shared {
@@ -85,14 +81,6 @@ impl Shared {
             boundaries: wire.has_boundaries(),
             now_ms: u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX),
         })
-    }
-
-    fn wire(&self, transport: &str) -> Result<Wire, WireError> {
-        match transport {
-            WEBSOCKET => Wire::websocket_server(&self.limits),
-            NOISE => Ok(Wire::noise_server(&self.identity, &self.limits)),
-            _ => Ok(Wire::stream(&self.limits)),
-        }
     }
 
     fn locations(&self, py: Python<'_>) -> Vec<Location> {
@@ -181,10 +169,12 @@ impl Tub {
     }
 
     /// Accepts connections at ``noise://host:port`` (encrypted, and both ends show who they are),
-    /// ``tcp://host:port`` or ``ws://host:port`` (plain text); port 0 lets the system
-    /// choose. Returns the :class:`Listener`.
-    fn listen(&self, py: Python<'_>, address: &str) -> PyResult<Py<Listener>> {
-        Listener::open(py, &self.shared, address)
+    /// ``noise+ws://host:port`` (the same inside of a WebSocket), ``tcp://host:port`` or
+    /// ``ws://host:port`` (plain text); port 0 lets the system choose. ``url`` is where peers connect to
+    /// a WebSocket behind a proxy. Returns the :class:`Listener`.
+    #[pyo3(signature = (address, url=None))]
+    fn listen(&self, py: Python<'_>, address: &str, url: Option<&str>) -> PyResult<Py<Listener>> {
+        Listener::open(py, &self.shared, address, url)
     }
 
     /// Offers an object to whoever knows the returned URI. Without a name the URI holds 256 random
@@ -204,7 +194,7 @@ impl Tub {
                 obj.get_type().name()?
             )));
         }
-        let Some(location) = self.shared.locations(py).into_iter().next() else {
+        let Some(location) = Location::of(&self.shared.locations(py), None) else {
             return Err(PyRuntimeError::new_err(
                 "the tub listens nowhere yet; call listen(\"tcp://127.0.0.1:0\") first",
             ));
@@ -310,15 +300,18 @@ impl Shared {
         if let Some(connection) = shared.vat.connection_to(to) {
             return Ok(connection);
         }
-        let (address, wire) = self.dial(to)?;
-        let locations = shared.locations(py);
-        let alike = locations
-            .iter()
-            .find(|location| location.transport == to.transport);
-        let announced = alike
-            .or_else(|| locations.first())
-            .cloned()
-            .unwrap_or_else(|| Location {
+        let ways =
+            ways_to(to, &self.identity, &self.limits, urandom(py)?).map_err(
+                |error| match error {
+                    Error::Misuse(text) => PyValueError::new_err(text),
+                    error => to_exception(error),
+                },
+            )?;
+        let Some((address, wire)) = ways.into_iter().next() else {
+            return Err(PyValueError::new_err(format!("nothing leads to {to}")));
+        };
+        let announced =
+            Location::of(&shared.locations(py), Some(&to.transport)).unwrap_or_else(|| Location {
                 transport: to.transport.clone(),
                 designator: shared.designator.clone(),
                 hints: std::collections::BTreeMap::default(),
@@ -338,52 +331,6 @@ impl Shared {
         }
         Ok(connection)
     }
-
-    fn stream(&self, to: &Location) -> PyResult<Wire> {
-        if to.transport == TCP {
-            return Ok(Wire::stream(&self.limits));
-        }
-        let Some(key) = Identity::key_of(&to.designator) else {
-            return Err(PyValueError::new_err(format!(
-                "the reference to {to} names no key: the part before .{NOISE} must be one in base32"
-            )));
-        };
-        Wire::noise_client(&self.identity, key, &self.limits)
-            .map_err(|error| PyRuntimeError::new_err(error.to_string()))
-    }
-
-    fn dial(&self, to: &Location) -> PyResult<(String, Wire)> {
-        let hint = |name: &str| {
-            to.hints.get(name).ok_or_else(|| {
-                PyValueError::new_err(format!(
-                    "the reference lacks the hint {name:?} ({})",
-                    to.transport
-                ))
-            })
-        };
-        match to.transport.as_str() {
-            TCP | NOISE => {
-                let (host, port) = (hint("host")?, hint("port")?);
-                let host = match host.parse::<IpAddr>() {
-                    Ok(IpAddr::V6(_)) => format!("[{host}]"),
-                    _ => host.clone(),
-                };
-                Ok((format!("{host}:{port}"), self.stream(to)?))
-            }
-            WEBSOCKET => {
-                let url = hint("url")?;
-                let address = websocket_address(url).ok_or_else(|| {
-                    PyValueError::new_err(format!("cannot use {url:?}; it must be ws://host:port"))
-                })?;
-                let wire = Wire::websocket_client(url, &self.limits)
-                    .map_err(|error| to_exception(Error::Misuse(error.to_string())))?;
-                Ok((address, wire))
-            }
-            other => Err(PyValueError::new_err(format!(
-                "no transport named {other:?} here; there are {NOISE:?}, {TCP:?} and {WEBSOCKET:?}"
-            ))),
-        }
-    }
 }
 
 /// An open port.
@@ -392,21 +339,24 @@ pub(crate) struct Listener {
     shared: Arc<Shared>,
     socket: Mutex<Option<TcpListener>>,
     address: SocketAddr,
+    netlayer: Netlayer,
     location: Location,
+    visits: Visits,
 }
 
 impl Listener {
-    fn open(py: Python<'_>, shared: &Arc<Shared>, address: &str) -> PyResult<Py<Self>> {
+    fn open(
+        py: Python<'_>,
+        shared: &Arc<Shared>,
+        address: &str,
+        url: Option<&str>,
+    ) -> PyResult<Py<Self>> {
         shared.check_open()?;
-        let (transport, rest) = match address.split_once("://") {
-            Some(("tcp", rest)) => (TCP, rest),
-            Some(("noise", rest)) => (NOISE, rest),
-            Some(("ws", rest)) => (WEBSOCKET, rest.trim_end_matches('/')),
-            _ => {
-                return Err(PyValueError::new_err(format!(
-                    "cannot listen at {address:?}; it must be noise://host:port, tcp://host:port or ws://host:port"
-                )));
-            }
+        let Some((netlayer, rest)) = Netlayer::split(address) else {
+            return Err(PyValueError::new_err(format!(
+                "cannot listen at {address:?}; it must be noise://host:port, noise+ws://host:port, \
+                 tcp://host:port or ws://host:port"
+            )));
         };
         let socket = TcpListener::bind(rest).map_err(|error| {
             let hint = match error.kind() {
@@ -418,19 +368,7 @@ impl Listener {
         })?;
         socket.set_nonblocking(true)?;
         let at = socket.local_addr()?;
-        let hints = match transport {
-            WEBSOCKET => [("url".to_owned(), format!("ws://{at}"))].into(),
-            _ => [
-                ("host".to_owned(), at.ip().to_string()),
-                ("port".to_owned(), at.port().to_string()),
-            ]
-            .into(),
-        };
-        let location = Location {
-            transport: transport.to_owned(),
-            designator: shared.designator.clone(),
-            hints,
-        };
+        let location = netlayer.location(&shared.designator, at, url);
         let fd = socket.as_raw_fd();
         let listener = Bound::new(
             py,
@@ -438,7 +376,9 @@ impl Listener {
                 shared: Arc::clone(shared),
                 socket: Mutex::new(Some(socket)),
                 address: at,
+                netlayer,
                 location,
+                visits: Visits::default(),
             },
         )?;
         let on_readable = listener.getattr("_on_readable")?;
@@ -501,13 +441,18 @@ impl Listener {
                 None => return Ok(()),
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, from)) => {
                     let shared = &this.shared;
-                    let wire = shared
-                        .wire(&this.location.transport)
+                    let most = shared.limits.max_connections_per_address;
+                    let Some(visit) = this.visits.admit(from.ip(), most) else {
+                        continue;
+                    };
+                    let wire = this
+                        .netlayer
+                        .accept(&shared.identity, &shared.limits, urandom(py)?)
                         .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
                     let config = shared.config(py, this.location.clone(), &wire, false)?;
-                    Socket::accepted(py, shared.context(), config, wire, stream)?;
+                    Socket::accepted(py, shared.context(), config, wire, stream, visit)?;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 // The peer is gone already, or file descriptors are out: the next event tries
@@ -587,28 +532,9 @@ fn read_limits(given: Option<&Bound<'_, PyDict>>) -> PyResult<Limits> {
     let mut limits = Limits::default();
     for (name, value) in given.into_iter().flatten() {
         let name: String = name.extract()?;
-        let slot = match name.as_str() {
-            "max_message_bytes" => &mut limits.max_message_bytes,
-            "max_depth" => &mut limits.max_depth,
-            "max_digits" => &mut limits.max_digits,
-            "max_references" => &mut limits.max_references,
-            "max_exports" => &mut limits.max_exports,
-            "max_imports" => &mut limits.max_imports,
-            "max_answers" => &mut limits.max_answers,
-            "max_unsent_bytes" => &mut limits.max_unsent_bytes,
-            "max_waiting_bytes" => &mut limits.max_waiting_bytes,
-            "max_gifts" => &mut limits.max_gifts,
-            "max_map_calls" => {
-                limits.max_map_calls = value.extract()?;
-                continue;
-            }
-            "handshake_ms" => {
-                limits.handshake_ms = value.extract()?;
-                continue;
-            }
-            _ => return Err(PyValueError::new_err(format!("no limit named {name:?}"))),
-        };
-        *slot = value.extract()?;
+        if !limits.set(&name, value.extract()?) {
+            return Err(PyValueError::new_err(format!("no limit named {name:?}")));
+        }
     }
     Ok(limits)
 }

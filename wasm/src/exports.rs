@@ -112,23 +112,17 @@ fn limits(tape: &mut Tape<'_>) -> Result<Limits, BadTape> {
     let mut limits = Limits::default();
     let mut unknown = false;
     tape.numbers(|name, value| {
-        let size = value as usize;
-        match name {
-            "maxMessageBytes" => limits.max_message_bytes = size,
-            // What is read here is read by recursion on the other side.
-            "maxDepth" => limits.max_depth = size.min(1000),
-            "maxDigits" => limits.max_digits = size,
-            "maxReferences" => limits.max_references = size,
-            "maxExports" => limits.max_exports = size,
-            "maxImports" => limits.max_imports = size,
-            "maxAnswers" => limits.max_answers = size,
-            "maxUnsentBytes" => limits.max_unsent_bytes = size,
-            "maxWaitingBytes" => limits.max_waiting_bytes = size,
-            "maxMapCalls" => limits.max_map_calls = value as u64,
-            "maxGifts" => limits.max_gifts = size,
-            "handshakeMs" => limits.handshake_ms = value as u64,
-            _ => unknown = true,
+        // In JavaScript's case.
+        let mut snake = String::new();
+        for letter in name.chars() {
+            if letter.is_ascii_uppercase() {
+                snake.push('_');
+            }
+            snake.push(letter.to_ascii_lowercase());
         }
+        unknown |= !limits.set(&snake, value as u64);
+        // What is read here is read by recursion on the other side.
+        limits.max_depth = limits.max_depth.min(1000);
     })?;
     if unknown { Err(BadTape) } else { Ok(limits) }
 }
@@ -334,12 +328,12 @@ pub fn receive_reserve(len: u32) -> u32 {
 /// Handles the first `len` received bytes, which hold whole messages, and runs the turns that they
 /// cause, up to `budget`.
 #[wasm_bindgen]
-pub fn receive(number: u32, connection: u32, len: u32, budget: u32) -> u32 {
+pub fn receive(number: u32, connection: u32, len: u32, budget: u32, now_ms: f64) -> u32 {
     let (Some(tub), Some(connection)) = (state::tub(number), state::connection(connection)) else {
         return CLOSED;
     };
     let received = RECEIVED.take();
-    connection.note_read(len as usize);
+    connection.note_read(len as usize, now_ms as u64);
     let claimed = tub.vat.claim_turns();
     let bytes = received.get(..len as usize).unwrap_or_default();
     let closed = connection.receive((), bytes).is_err();

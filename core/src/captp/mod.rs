@@ -19,6 +19,7 @@ mod handoff;
 mod keys;
 mod op;
 mod outbox;
+mod pace;
 mod profile;
 mod session;
 mod stats;

@@ -7,6 +7,7 @@ mod output;
 use super::keys::{Keys, PublicKey, write_signature};
 use super::op::{Desc, Target};
 use super::outbox::Outbox;
+use super::pace::Pace;
 use super::profile::{Framing, Profile};
 use super::stats::Stats;
 use super::tables::{Answers, Exports, Imports, Questions};
@@ -214,6 +215,7 @@ pub struct Session<P: Payload> {
     answers: Answers<P::Answer>,
     gc_exports: Vec<(u64, u64)>,
     gc_answers: Vec<u64>,
+    pace: Pace,
     answered: bool,
     waiting: u64,
     /// True while a call without an answer waits in the outbox.
@@ -254,6 +256,7 @@ impl<P: Payload> Session<P> {
             out.message(hello.len(), |out| out.extend_from_slice(&hello));
             None
         };
+        let pace = Pace::new(config.now_ms, &config.limits);
         Self {
             state: State::AwaitStart {
                 deadline_ms: config.now_ms.saturating_add(config.limits.handshake_ms),
@@ -270,6 +273,7 @@ impl<P: Payload> Session<P> {
             answers: Answers::new(),
             gc_exports: Vec::new(),
             gc_answers: Vec::new(),
+            pace,
             answered: true,
             waiting: 0,
             unsent_calls: false,

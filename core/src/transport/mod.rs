@@ -5,15 +5,29 @@
 //! over the platform's WebSocket.
 
 mod framing;
+#[cfg(feature = "sockets")]
+mod keep_alive;
+#[cfg(all(feature = "noise", feature = "websocket"))]
+mod netlayer;
 #[cfg(feature = "noise")]
 mod noise;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+mod visits;
 #[cfg(feature = "websocket")]
 mod websocket;
-#[cfg(feature = "websocket")]
+#[cfg(any(feature = "noise", feature = "websocket"))]
 mod wire;
 
 pub use framing::Deframer;
+#[cfg(feature = "sockets")]
+pub use keep_alive::keep_alive;
+#[cfg(all(feature = "noise", feature = "websocket"))]
+pub use netlayer::{Netlayer, ways_to};
+#[cfg(feature = "noise")]
+pub use noise::Seed;
+pub use visits::{Visit, Visits};
 #[cfg(feature = "websocket")]
-pub use wire::{Wire, WireError, websocket_address};
+pub use wire::websocket_address;
+#[cfg(any(feature = "noise", feature = "websocket"))]
+pub use wire::{Wire, WireError};

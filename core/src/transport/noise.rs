@@ -24,6 +24,10 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
+use snow::params::{CipherChoice, DHChoice, HashChoice};
+use snow::resolvers::{CryptoResolver, DefaultResolver};
+use snow::types::{Cipher, Dh, Hash, Random};
 use snow::{Builder, HandshakeState, TransportState};
 
 use super::framing::Deframer;
@@ -63,7 +67,7 @@ enum Stage {
         identity: Arc<Identity>,
         peer: PublicKey,
     },
-    AwaitsCall(Arc<Identity>),
+    AwaitsCall(Arc<Identity>, Seed),
     AwaitsProof(Box<HandshakeState>),
     Open(Box<TransportState>),
     Failed,
@@ -80,9 +84,61 @@ impl From<snow::Error> for WireError {
     }
 }
 
-fn builder<'a>(identity: &'a Identity, prologue: &'a [u8]) -> Result<Builder<'a>, WireError> {
+/// 32 secret random bytes, for one connection.
+pub type Seed = [u8; 32];
+
+/// Where the keys of one exchange come from: what is random is the driver's to give, like time and bytes.
+struct Seeded(Seed);
+
+impl CryptoResolver for Seeded {
+    fn resolve_rng(&self) -> Option<Box<dyn Random>> {
+        Some(Box::new(Stream {
+            seed: self.0,
+            count: 0,
+        }))
+    }
+
+    fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
+        DefaultResolver.resolve_dh(choice)
+    }
+
+    fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
+        DefaultResolver.resolve_hash(choice)
+    }
+
+    fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
+        DefaultResolver.resolve_cipher(choice)
+    }
+}
+
+/// SHA-256 of the seed and a counter.
+struct Stream {
+    seed: Seed,
+    count: u64,
+}
+
+impl Random for Stream {
+    fn try_fill_bytes(&mut self, into: &mut [u8]) -> Result<(), snow::Error> {
+        for chunk in into.chunks_mut(32) {
+            let block = Sha256::new()
+                .chain_update(b"marotte noise ephemeral key")
+                .chain_update(self.seed)
+                .chain_update(self.count.to_le_bytes())
+                .finalize();
+            chunk.copy_from_slice(&block[..chunk.len()]);
+            self.count += 1;
+        }
+        Ok(())
+    }
+}
+
+fn builder<'a>(
+    identity: &'a Identity,
+    prologue: &'a [u8],
+    seed: Seed,
+) -> Result<Builder<'a>, WireError> {
     let pattern = PATTERN.parse().map_err(|_| broken("no such pattern"))?;
-    Ok(Builder::new(pattern)
+    Ok(Builder::with_resolver(pattern, Box::new(Seeded(seed)))
         .local_private_key(identity.exchange())?
         .prologue(prologue)?)
 }
@@ -107,9 +163,10 @@ impl NoiseCodec {
         identity: &Arc<Identity>,
         peer: PublicKey,
         limits: &Limits,
+        seed: Seed,
     ) -> Result<Self, WireError> {
         let prologue = prologue(&peer);
-        let mut state = Box::new(builder(identity, &prologue)?.build_initiator()?);
+        let mut state = Box::new(builder(identity, &prologue, seed)?.build_initiator()?);
         let mut message = [0; HANDSHAKE];
         message[..32].copy_from_slice(&peer.0);
         let length = 32 + state.write_message(&[], &mut message[32..])?;
@@ -125,8 +182,8 @@ impl NoiseCodec {
     }
 
     /// The accepting end.
-    pub(super) fn responder(identity: &Arc<Identity>, limits: &Limits) -> Self {
-        Self::new(Stage::AwaitsCall(Arc::clone(identity)), limits)
+    pub(super) fn responder(identity: &Arc<Identity>, limits: &Limits, seed: Seed) -> Self {
+        Self::new(Stage::AwaitsCall(Arc::clone(identity), seed), limits)
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -189,7 +246,7 @@ impl NoiseCodec {
         }
         let mut payload = [0; HANDSHAKE];
         match std::mem::replace(&mut self.stage, Stage::Failed) {
-            Stage::AwaitsCall(identity) => {
+            Stage::AwaitsCall(identity, seed) => {
                 let (meant, call) = body
                     .split_first_chunk::<32>()
                     .ok_or_else(|| broken("this is no encrypted connection"))?;
@@ -198,7 +255,7 @@ impl NoiseCodec {
                     return Err(broken("whoever is meant is not here"));
                 }
                 let prologue = prologue(&key);
-                let mut state = Box::new(builder(&identity, &prologue)?.build_responder()?);
+                let mut state = Box::new(builder(&identity, &prologue, seed)?.build_responder()?);
                 state.read_message(call, &mut payload)?;
                 let length = state.write_message(identity.proof(), &mut payload)?;
                 record(&mut self.output, &payload[..length]);
@@ -310,8 +367,9 @@ mod tests {
     fn pair(meant: u8) -> (End, End) {
         let limits = Limits::default();
         let initiator =
-            NoiseCodec::initiator(&identity(1), identity(meant).public(), &limits).unwrap();
-        let responder = NoiseCodec::responder(&identity(2), &limits);
+            NoiseCodec::initiator(&identity(1), identity(meant).public(), &limits, [1; 32])
+                .unwrap();
+        let responder = NoiseCodec::responder(&identity(2), &limits, [2; 32]);
         (End::new(initiator), End::new(responder))
     }
 
@@ -349,7 +407,10 @@ mod tests {
         for proof in [*liar.proof(), *identity(3).proof()] {
             let (mut one, _) = pair(3);
             let call = one.take();
-            let mut state = builder(&liar, &meant).unwrap().build_responder().unwrap();
+            let mut state = builder(&liar, &meant, [3; 32])
+                .unwrap()
+                .build_responder()
+                .unwrap();
             state.read_message(&call[2 + 32..], &mut buffer).unwrap();
             let length = state.write_message(&proof, &mut buffer).unwrap();
             let mut answer = Vec::new();

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::framing::Deframer;
 #[cfg(feature = "noise")]
-use super::noise::NoiseCodec;
+use super::noise::{NoiseCodec, Seed};
+#[cfg(feature = "websocket")]
 use super::websocket::WsCodec;
 use crate::captp::CloseReason;
 #[cfg(feature = "noise")]
@@ -40,10 +41,18 @@ impl From<WireError> for CloseReason {
 
 enum Kind {
     Stream(Deframer),
+    #[cfg(feature = "websocket")]
     WebSocket(Box<WsCodec>),
     #[cfg(feature = "noise")]
     Noise(Box<NoiseCodec>),
+    /// The encrypted stream inside a WebSocket.
+    #[cfg(all(feature = "noise", feature = "websocket"))]
+    Sealed(Box<WsCodec>, Box<NoiseCodec>),
 }
+
+/// How much of an encrypted stream goes into one WebSocket message.
+#[cfg(all(feature = "noise", feature = "websocket"))]
+const PIECE: usize = 256 << 10;
 
 /// One connection's transport codec, without I/O. A driver owns the socket: it gives what it reads
 /// to [`Wire::read`] and lets [`Wire::flush`] write.
@@ -80,9 +89,12 @@ impl std::fmt::Debug for Wire {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self.kind {
             Kind::Stream(_) => "Wire(stream)",
+            #[cfg(feature = "websocket")]
             Kind::WebSocket(_) => "Wire(websocket)",
             #[cfg(feature = "noise")]
             Kind::Noise(_) => "Wire(noise)",
+            #[cfg(all(feature = "noise", feature = "websocket"))]
+            Kind::Sealed(..) => "Wire(noise in websocket)",
         })
     }
 }
@@ -105,6 +117,7 @@ impl Wire {
     ///
     /// # Errors
     /// Never before bytes have come, but tungstenite's signature allows it.
+    #[cfg(feature = "websocket")]
     pub fn websocket_server(limits: &Limits) -> Result<Self, WireError> {
         Ok(Self::new(Kind::WebSocket(Box::new(WsCodec::server(
             limits,
@@ -115,13 +128,15 @@ impl Wire {
     ///
     /// # Errors
     /// If the URL cannot be used.
+    #[cfg(feature = "websocket")]
     pub fn websocket_client(url: &str, limits: &Limits) -> Result<Self, WireError> {
         Ok(Self::new(Kind::WebSocket(Box::new(WsCodec::client(
             url, limits,
         )?))))
     }
 
-    /// The connecting end of an encrypted stream to the one who has that key.
+    /// The connecting end of an encrypted stream to the one who has that key. `seed` is 32 secret random
+    /// bytes, for this connection only.
     ///
     /// # Errors
     /// Never with a key of our own making; the key exchange's library might refuse one.
@@ -130,16 +145,44 @@ impl Wire {
         identity: &Arc<Identity>,
         peer: PublicKey,
         limits: &Limits,
+        seed: Seed,
     ) -> Result<Self, WireError> {
-        let codec = NoiseCodec::initiator(identity, peer, limits)?;
+        let codec = NoiseCodec::initiator(identity, peer, limits, seed)?;
         Ok(Self::new(Kind::Noise(Box::new(codec))))
     }
 
-    /// The accepting end of an encrypted stream.
+    /// The accepting end of an encrypted stream. `seed` is 32 secret random bytes, for this connection only.
     #[cfg(feature = "noise")]
-    pub fn noise_server(identity: &Arc<Identity>, limits: &Limits) -> Self {
-        let codec = NoiseCodec::responder(identity, limits);
+    pub fn noise_server(identity: &Arc<Identity>, limits: &Limits, seed: Seed) -> Self {
+        let codec = NoiseCodec::responder(identity, limits, seed);
         Self::new(Kind::Noise(Box::new(codec)))
+    }
+
+    /// The same stream inside a WebSocket that is connected to `url`: for peers that nothing else leads to,
+    /// such as those behind a web server's proxy. Whoever stands between sees the WebSocket only.
+    ///
+    /// # Errors
+    /// If the URL cannot be used.
+    #[cfg(all(feature = "noise", feature = "websocket"))]
+    pub fn in_websocket_to(self, url: &str, limits: &Limits) -> Result<Self, WireError> {
+        Ok(self.sealed(WsCodec::client(url, limits)?))
+    }
+
+    /// The same stream inside a WebSocket that is accepted: browsers have no other.
+    ///
+    /// # Errors
+    /// Never before bytes have come.
+    #[cfg(all(feature = "noise", feature = "websocket"))]
+    pub fn in_websocket(self, limits: &Limits) -> Result<Self, WireError> {
+        Ok(self.sealed(WsCodec::server(limits)?))
+    }
+
+    #[cfg(all(feature = "noise", feature = "websocket"))]
+    fn sealed(self, socket: WsCodec) -> Self {
+        match self.kind {
+            Kind::Noise(codec) => Self::new(Kind::Sealed(Box::new(socket), codec)),
+            kind => Self::new(kind),
+        }
     }
 
     /// True if the transport proves who the peer is.
@@ -147,6 +190,8 @@ impl Wire {
         match &self.kind {
             #[cfg(feature = "noise")]
             Kind::Noise(_) => true,
+            #[cfg(all(feature = "noise", feature = "websocket"))]
+            Kind::Sealed(..) => true,
             _ => false,
         }
     }
@@ -154,10 +199,15 @@ impl Wire {
     /// True if the transport keeps message boundaries; see
     /// [`Config::boundaries`](crate::captp::Config::boundaries).
     pub fn has_boundaries(&self) -> bool {
-        matches!(self.kind, Kind::WebSocket(_))
+        match self.kind {
+            #[cfg(feature = "websocket")]
+            Kind::WebSocket(_) => true,
+            _ => false,
+        }
     }
 
-    /// Takes what was read from the socket and hands the messages in it to the connection.
+    /// Takes what was read from the socket and hands the messages in it to the connection. `now_ms` is on the
+    /// clock of [`Config::now_ms`](crate::captp::Config::now_ms).
     ///
     /// # Errors
     /// Why the session has ended; it is closed already.
@@ -166,19 +216,23 @@ impl Wire {
         cx: H::Cx<'_>,
         connection: &Arc<Connection<H>>,
         bytes: &[u8],
+        now_ms: u64,
     ) -> Result<(), CloseReason> {
-        connection.note_read(bytes.len());
+        connection.note_read(bytes.len(), now_ms);
         let result = match &mut self.kind {
             Kind::Stream(deframer) => {
                 deframer.feed(bytes, &mut |message| connection.receive(cx, message))
             }
-            Kind::WebSocket(codec) => receive_all(codec, cx, connection, bytes),
+            #[cfg(feature = "websocket")]
+            Kind::WebSocket(codec) => {
+                receive_all(codec, bytes, &mut |message| connection.receive(cx, message))
+            }
             #[cfg(feature = "noise")]
-            Kind::Noise(codec) => codec.receive(
-                bytes,
-                &mut |peer| connection.authenticated(peer),
-                &mut |message| connection.receive(cx, message),
-            ),
+            Kind::Noise(codec) => unseal(codec, cx, connection, bytes),
+            #[cfg(all(feature = "noise", feature = "websocket"))]
+            Kind::Sealed(socket, codec) => receive_all(socket, bytes, &mut |piece| {
+                unseal(codec, cx, connection, piece)
+            }),
         };
         result.inspect_err(|reason| connection.close(cx, reason.clone()))
     }
@@ -204,6 +258,7 @@ impl Wire {
         self.unsent = spare();
         match &mut self.kind {
             Kind::Stream(_) => {}
+            #[cfg(feature = "websocket")]
             Kind::WebSocket(codec) => {
                 let (bytes, ends) = connection.take_output(spare());
                 let mut start = 0;
@@ -217,15 +272,16 @@ impl Wire {
                 codec.outgoing(&mut self.unsent);
             }
             #[cfg(feature = "noise")]
-            Kind::Noise(codec) => {
-                self.unsent.append(&mut std::mem::take(&mut codec.output));
-                if codec.is_open() {
-                    let (bytes, _) = connection.take_output(spare());
-                    codec
-                        .send(&bytes, &mut self.unsent)
-                        .map_err(io::Error::other)?;
-                    keep(bytes);
+            Kind::Noise(codec) => seal(codec, connection, &mut self.unsent)?,
+            #[cfg(all(feature = "noise", feature = "websocket"))]
+            Kind::Sealed(socket, codec) => {
+                let mut sealed = spare();
+                seal(codec, connection, &mut sealed)?;
+                for piece in sealed.chunks(PIECE) {
+                    socket.send(piece.to_vec()).map_err(io::Error::other)?;
                 }
+                keep(sealed);
+                socket.outgoing(&mut self.unsent);
             }
         }
         if !write_out(&mut self.unsent, &mut self.sent, write)? {
@@ -243,8 +299,12 @@ impl Wire {
 
     /// Says goodbye at the transport's level; [`Self::flush`] writes it.
     pub fn close(&mut self) {
-        if let Kind::WebSocket(codec) = &mut self.kind {
-            codec.close();
+        match &mut self.kind {
+            #[cfg(feature = "websocket")]
+            Kind::WebSocket(codec) => codec.close(),
+            #[cfg(all(feature = "noise", feature = "websocket"))]
+            Kind::Sealed(codec, _) => codec.close(),
+            _ => {}
         }
     }
 
@@ -252,9 +312,12 @@ impl Wire {
     pub fn end_of_stream(&self) -> CloseReason {
         let partial = match &self.kind {
             Kind::Stream(deframer) => deframer.is_partial(),
+            #[cfg(feature = "websocket")]
             Kind::WebSocket(_) => false,
             #[cfg(feature = "noise")]
             Kind::Noise(codec) => codec.is_partial(),
+            #[cfg(all(feature = "noise", feature = "websocket"))]
+            Kind::Sealed(_, codec) => codec.is_partial(),
         };
         CloseReason::Lost(if partial {
             "the peer hung up in the middle of a message".to_owned()
@@ -290,6 +353,7 @@ fn write_out(
 /// assert_eq!(websocket_address("ws://localhost:9000/x").as_deref(), Some("localhost:9000"));
 /// assert_eq!(websocket_address("wss://localhost"), None);
 /// ```
+#[cfg(feature = "websocket")]
 pub fn websocket_address(url: &str) -> Option<String> {
     let uri: tungstenite::http::Uri = url.parse().ok()?;
     if uri.scheme_str() != Some("ws") {
@@ -298,15 +362,45 @@ pub fn websocket_address(url: &str) -> Option<String> {
     Some(format!("{}:{}", uri.host()?, uri.port_u16().unwrap_or(80)))
 }
 
-fn receive_all<H: Host>(
+#[cfg(feature = "websocket")]
+fn receive_all(
     codec: &mut WsCodec,
-    cx: H::Cx<'_>,
-    connection: &Arc<Connection<H>>,
     mut bytes: &[u8],
+    handle: &mut dyn FnMut(&[u8]) -> Result<(), CloseReason>,
 ) -> Result<(), CloseReason> {
     while let Some(message) = codec.receive(bytes)? {
         bytes = &[];
-        connection.receive(cx, &message)?;
+        handle(&message)?;
+    }
+    Ok(())
+}
+
+#[cfg(feature = "noise")]
+fn unseal<H: Host>(
+    codec: &mut NoiseCodec,
+    cx: H::Cx<'_>,
+    connection: &Arc<Connection<H>>,
+    bytes: &[u8],
+) -> Result<(), CloseReason> {
+    codec.receive(
+        bytes,
+        &mut |peer| connection.authenticated(peer),
+        &mut |message| connection.receive(cx, message),
+    )
+}
+
+/// Appends what the handshake and the session have to say, encrypted.
+#[cfg(feature = "noise")]
+fn seal<H: Host>(
+    codec: &mut NoiseCodec,
+    connection: &Arc<Connection<H>>,
+    out: &mut Vec<u8>,
+) -> io::Result<()> {
+    out.append(&mut std::mem::take(&mut codec.output));
+    if codec.is_open() {
+        let (bytes, _) = connection.take_output(spare());
+        codec.send(&bytes, out).map_err(io::Error::other)?;
+        keep(bytes);
     }
     Ok(())
 }

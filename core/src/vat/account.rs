@@ -19,6 +19,7 @@ pub struct Account {
     waiting: Arc<AtomicUsize>,
     max_waiting: usize,
     max_calls: u64,
+    max_argument_bytes: usize,
     /// How many more calls may be made; `None` for a message that the peer itself has sent.
     calls: Option<AtomicU64>,
 }
@@ -29,6 +30,7 @@ impl Account {
             waiting: Arc::default(),
             max_waiting: limits.max_waiting_bytes,
             max_calls: limits.max_map_calls,
+            max_argument_bytes: limits.max_argument_bytes,
             calls: None,
         })
     }
@@ -36,6 +38,10 @@ impl Account {
     /// True if more waits than may.
     pub(super) fn is_overdrawn(&self) -> bool {
         self.waiting() > self.max_waiting
+    }
+
+    pub(super) fn max_argument_bytes(&self) -> usize {
+        self.max_argument_bytes
     }
 
     fn waiting(&self) -> usize {
@@ -52,6 +58,7 @@ impl Account {
             waiting: Arc::clone(&self.waiting),
             max_waiting: self.max_waiting,
             max_calls: self.max_calls,
+            max_argument_bytes: self.max_argument_bytes,
             calls: Some(AtomicU64::new(self.max_calls)),
         })
     }

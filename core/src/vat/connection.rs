@@ -227,6 +227,11 @@ impl<H: Host> Connection<H> {
         lock(&self.session).limits().max_message_bytes
     }
 
+    /// The longest argument that is accepted, in bytes.
+    pub(super) fn max_argument_bytes(&self) -> usize {
+        self.account.max_argument_bytes()
+    }
+
     /// What the peer's messages are counted against.
     pub(super) fn account(&self) -> &Arc<Account> {
         &self.account
@@ -242,12 +247,13 @@ impl<H: Host> Connection<H> {
         ))
     }
 
-    /// Counts a read of so many bytes.
-    pub fn note_read(&self, bytes: usize) {
-        lock(&self.session).note_read(bytes);
+    /// Counts a read of so many bytes. `now_ms` is on the clock of [`Config::now_ms`].
+    pub fn note_read(&self, bytes: usize, now_ms: u64) {
+        lock(&self.session).note_read(bytes, now_ms);
     }
 
-    /// True if the session waits for a hello whose deadline has passed; it is then closed.
+    /// True if the session waits for a hello, or for any message, and the deadline for it has passed; it is
+    /// then closed.
     pub fn handle_timeout(self: &Arc<Self>, cx: H::Cx<'_>, now_ms: u64) -> bool {
         let timed_out = lock(&self.session).handle_timeout(now_ms).err();
         if let Some(reason) = timed_out {

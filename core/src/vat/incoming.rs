@@ -179,6 +179,10 @@ impl<H: Host> Connection<H> {
                     sender: Some(self.account()),
                 };
                 let reply = match to {
+                    _ if self.has_long_argument(message.args) => {
+                        let error = Error::remote("ValueError: limit passed: max_argument_bytes");
+                        Reply::Failure(H::failure(cx, error))
+                    }
                     Destination::Bootstrap => self.bootstrap(cx, vat, message),
                     to => {
                         match vat.deliver(cx, to, message, answer.is_some() || resolver.is_some()) {
@@ -225,6 +229,25 @@ impl<H: Host> Connection<H> {
             }
         }
         Ok(())
+    }
+
+    /// True if one of the arguments is longer than may be.
+    fn has_long_argument(&self, args: View<'_, Ref<H>>) -> bool {
+        let most = self.max_argument_bytes();
+        if args.bytes.len() <= most {
+            return false;
+        }
+        let mut reader = args.reader();
+        while !reader.is_empty() {
+            // What cannot be read is for the method to refuse.
+            let Ok(argument) = reader.value() else {
+                return false;
+            };
+            if argument.bytes.len() > most {
+                return true;
+            }
+        }
+        false
     }
 
     /// Gives the peer the result of its call.

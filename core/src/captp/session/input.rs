@@ -124,6 +124,9 @@ impl<P: Payload> Session<P> {
     fn call<'a>(&mut self, call: Delivery<'a>) -> Result<Incoming<'a, P>, CloseReason> {
         let protocol = |why: &str| Err(CloseReason::Protocol(why.to_owned()));
         self.stats.calls_received += 1;
+        if !self.pace.take_call() {
+            return protocol("limit passed: max_calls_per_second");
+        }
         if let Some(number) = call.answer {
             if self.answers.get(number).is_some() {
                 return protocol("an answer number is used twice");
@@ -227,14 +230,15 @@ impl<P: Payload> Session<P> {
     pub fn deadline_ms(&self) -> Option<u64> {
         match self.state {
             State::AwaitStart { deadline_ms, .. } => Some(deadline_ms),
-            _ => None,
+            State::Open { .. } => self.pace.deadline_ms(&self.limits),
+            State::Closed { .. } => None,
         }
     }
 
     /// Notices that time has passed.
     ///
     /// # Errors
-    /// Why the session ended: the peer did not say hello in time.
+    /// Why the session ended: the peer did not say hello in time, or nothing for too long.
     pub fn handle_timeout(&mut self, now_ms: u64) -> Result<(), CloseReason> {
         match self.state {
             State::AwaitStart { deadline_ms, .. } if now_ms >= deadline_ms => {
@@ -245,6 +249,14 @@ impl<P: Payload> Session<P> {
                 self.close(reason.clone());
                 Err(reason)
             }
+            State::Open { .. } => match self.pace.deadline_ms(&self.limits) {
+                Some(deadline_ms) if now_ms >= deadline_ms => {
+                    let reason = CloseReason::Local("limit passed: idle_ms".to_owned());
+                    self.close(reason.clone());
+                    Err(reason)
+                }
+                _ => Ok(()),
+            },
             _ => Ok(()),
         }
     }

@@ -225,7 +225,8 @@ impl<P: Payload> Session<P> {
     }
 
     /// Counts a read of so many bytes.
-    pub fn note_read(&mut self, bytes: usize) {
+    pub fn note_read(&mut self, bytes: usize, now_ms: u64) {
+        self.pace.heard(now_ms, &self.limits);
         self.stats.reads += 1;
         self.stats.bytes_received += bytes as u64;
     }

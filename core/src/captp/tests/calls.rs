@@ -334,7 +334,7 @@ fn writes_and_reads_are_counted_as_the_driver_reports_them() {
     let mut pair = open();
     pair.a.session.note_write(10);
     pair.a.session.note_write(5);
-    pair.a.session.note_read(7);
+    pair.a.session.note_read(7, 0);
     let stats = pair.a.session.stats();
     assert_eq!((stats.writes, stats.bytes_sent), (2, 15));
     assert_eq!((stats.reads, stats.bytes_received), (1, 7));

@@ -15,7 +15,7 @@ use tokio::time::Sleep;
 use crate::captp::CloseReason;
 use crate::native::Native;
 use crate::sync::lock;
-use crate::transport::Wire;
+use crate::transport::{Visit, Wire};
 use crate::vat::{Connection, Driver};
 
 /// Bytes read at once.
@@ -71,13 +71,15 @@ pub(super) struct Task<S> {
     pub(super) wire: Wire,
     pub(super) connection: Arc<Connection<Native>>,
     pub(super) wakeup: Arc<Wakeup>,
-    /// Until the session is open.
+    /// Until the session is open, and later while the peer's silence has an end.
     pub(super) deadline: Option<Pin<Box<Sleep>>>,
     /// Running while releases wait.
     pub(super) collect: Option<Pin<Box<Sleep>>>,
     /// Running while the session has ended and the peer may still be sending.
     pub(super) linger: Option<Pin<Box<Sleep>>>,
     pub(super) epoch: Instant,
+    /// Its place among the connections of the listener.
+    pub(super) _visit: Option<Visit>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
@@ -104,7 +106,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
         let _turn = vat.home().enter();
         self.connection.begin_batch();
         vat.claim_turns();
-        let result = self.wire.read((), &self.connection, bytes);
+        let now_ms = elapsed_ms(self.epoch);
+        let result = self.wire.read((), &self.connection, bytes, now_ms);
         vat.finish_turns((), TURN_BUDGET);
         result
     }
@@ -126,12 +129,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
     }
 
     fn timers(&mut self, cx: &mut Context<'_>) {
-        if let Some(deadline) = &mut self.deadline {
-            if self.connection.deadline_ms().is_none() {
+        while let Some(deadline) = &mut self.deadline {
+            let Some(due_ms) = self.connection.deadline_ms() else {
                 self.deadline = None;
-            } else if deadline.as_mut().poll(cx).is_ready() {
-                self.deadline = None;
-                self.connection.handle_timeout((), elapsed_ms(self.epoch));
+                break;
+            };
+            // A later time is found out when this one has come.
+            if let Some(due) = self.epoch.checked_add(Duration::from_millis(due_ms))
+                && deadline.deadline() > due.into()
+            {
+                deadline.as_mut().reset(due.into());
+            }
+            if deadline.as_mut().poll(cx).is_pending() {
+                break;
+            }
+            let now_ms = elapsed_ms(self.epoch);
+            if !self.connection.handle_timeout((), now_ms) {
+                let left = Duration::from_millis(due_ms.saturating_sub(now_ms).max(1));
+                self.deadline = Some(Box::pin(tokio::time::sleep(left)));
             }
         }
         if self.wakeup.flags.fetch_and(!IDLE, Ordering::AcqRel) & IDLE != 0

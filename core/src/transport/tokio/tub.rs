@@ -27,12 +27,8 @@ use crate::native::{
 };
 use crate::promise::Cell;
 use crate::sync::lock;
-use crate::transport::Wire;
+use crate::transport::{Netlayer, Visit, Visits, Wire, keep_alive, ways_to};
 use crate::vat::{Connection, Vat};
-
-const TCP: &str = "tcp-testing-only";
-const NOISE: &str = "noise";
-const WEBSOCKET: &str = "websocket";
 
 /// How a [`Tub`] behaves.
 #[derive(Debug, Clone, Default)]
@@ -217,10 +213,7 @@ impl Tub {
     /// # Errors
     /// If the address cannot be listened on.
     pub async fn listen_tcp(&self, address: &str) -> io::Result<Listener> {
-        let listener = TcpListener::bind(address).await?;
-        let at = listener.local_addr()?;
-        let location = self.location(TCP, host_and_port(at));
-        Ok(self.listen(listener, at, location, |limits| Ok(Wire::stream(limits))))
+        self.listen(Netlayer::Tcp, address, None).await
     }
 
     /// Accepts encrypted connections, at both ends of which is shown who they are: the way to be on a
@@ -229,70 +222,72 @@ impl Tub {
     /// # Errors
     /// If the address cannot be listened on.
     pub async fn listen_noise(&self, address: &str) -> io::Result<Listener> {
-        let listener = TcpListener::bind(address).await?;
-        let at = listener.local_addr()?;
-        let identity = Arc::clone(&self.0.identity);
-        let location = self.location(NOISE, host_and_port(at));
-        Ok(self.listen(listener, at, location, move |limits| {
-            Ok(Wire::noise_server(&identity, limits))
-        }))
+        self.listen(Netlayer::Noise, address, None).await
     }
 
-    /// Accepts WebSocket connections, as browsers and Node make them. `address` is `host:port`;
-    /// port 0 lets the system choose.
+    /// Accepts the same encrypted connections inside of WebSockets: for browsers, and for peers behind a web
+    /// server's proxy, which sees the WebSocket only. `address` is `host:port`; port 0 lets the system
+    /// choose. Behind a proxy, `url` is what peers are to connect to, such as `wss://example.org/marotte`;
+    /// otherwise it is made of the address.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on.
+    pub async fn listen_noise_websocket(
+        &self,
+        address: &str,
+        url: Option<&str>,
+    ) -> io::Result<Listener> {
+        self.listen(Netlayer::NoiseWebSocket, address, url).await
+    }
+
+    /// Accepts WebSocket connections in plain text, as browsers and Node make them. `address` is
+    /// `host:port`; port 0 lets the system choose.
     ///
     /// # Errors
     /// If the address cannot be listened on.
     pub async fn listen_websocket(&self, address: &str) -> io::Result<Listener> {
-        let listener = TcpListener::bind(address).await?;
-        let at = listener.local_addr()?;
-        let hints = BTreeMap::from([("url".to_owned(), format!("ws://{at}"))]);
-        Ok(self.listen(
-            listener,
-            at,
-            self.location(WEBSOCKET, hints),
-            Wire::websocket_server,
-        ))
+        self.listen(Netlayer::WebSocket, address, None).await
     }
 
-    fn location(&self, transport: &str, hints: BTreeMap<String, String>) -> Location {
-        Location {
-            transport: transport.to_owned(),
-            designator: self.0.designator.clone(),
-            hints,
-        }
-    }
-
-    fn listen(
+    async fn listen(
         &self,
-        listener: TcpListener,
-        address: SocketAddr,
-        location: Location,
-        wire: impl Fn(&Limits) -> Result<Wire, crate::transport::WireError> + Send + 'static,
-    ) -> Listener {
+        netlayer: Netlayer,
+        address: &str,
+        url: Option<&str>,
+    ) -> io::Result<Listener> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let location = netlayer.location(&self.0.designator, address, url);
         let inner = Arc::downgrade(&self.0);
         let announced = location.clone();
         let accept = async move {
+            let visits = Visits::default();
             loop {
-                let Ok((stream, _)) = listener.accept().await else {
+                let Ok((stream, from)) = listener.accept().await else {
                     // Out of file descriptors, or a peer gone before it was accepted: go on.
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     continue;
                 };
                 let Some(inner) = inner.upgrade() else { return };
-                if let Ok(wire) = wire(&inner.options.limits) {
+                let limits = &inner.options.limits;
+                let most = limits.max_connections_per_address;
+                let Some(visit) = visits.admit(from.ip(), most) else {
+                    continue;
+                };
+                if let Ok(wire) = netlayer.accept(&inner.identity, limits, random()) {
                     let connection = inner.begin(announced.clone(), &wire, None);
-                    inner.runtime.spawn(inner.drive(stream, wire, connection));
+                    let task = inner.drive(stream, wire, connection, Some(visit));
+                    inner.runtime.spawn(task);
                 }
             }
         };
         let task = self.0.runtime.spawn(accept).abort_handle();
         lock(&self.0.listeners).push((location.clone(), task.clone()));
-        Listener {
+        Ok(Listener {
             address,
             location,
             task,
-        }
+        })
     }
 
     /// Offers an object to whoever knows the returned URI. Without a name the URI holds 256 random
@@ -317,10 +312,7 @@ impl Tub {
         object: Arc<dyn Referenceable>,
         name: Option<&str>,
     ) -> Result<String, Error> {
-        let Some(location) = lock(&self.0.listeners)
-            .first()
-            .map(|(location, _)| location.clone())
-        else {
+        let Some(location) = self.0.whereabouts(None) else {
             return Err(Error::Misuse(
                 "the tub listens nowhere yet; call listen_tcp or listen_websocket first".to_owned(),
             ));
@@ -473,9 +465,11 @@ impl Inner {
         stream: TcpStream,
         wire: Wire,
         (connection, wakeup): (Arc<Connection<Native>>, Arc<Wakeup>),
+        visit: Option<Visit>,
     ) -> Task<TcpStream> {
         // Without this, small messages wait for acknowledgements; a failure costs speed only.
         let _ = stream.set_nodelay(true);
+        keep_alive(&stream, self.options.limits.silence_ms);
         let handshake = Duration::from_millis(self.options.limits.handshake_ms);
         Task {
             stream,
@@ -486,6 +480,7 @@ impl Inner {
             collect: None,
             linger: None,
             epoch: self.epoch,
+            _visit: visit,
         }
     }
 
@@ -495,96 +490,50 @@ impl Inner {
         if let Some(connection) = self.vat.connection_to(to) {
             return Ok(connection);
         }
-        let (address, wire) = self.dial(to)?;
-        let announced = {
-            let listeners = lock(&self.listeners);
-            let alike = listeners
-                .iter()
-                .find(|(location, _)| location.transport == to.transport);
-            alike
-                .or_else(|| listeners.first())
-                .map(|(location, _)| location.clone())
-        };
-        let announced = announced.unwrap_or_else(|| Location {
-            transport: to.transport.clone(),
-            designator: self.designator.clone(),
-            hints: BTreeMap::new(),
-        });
-        let began = self.begin(announced, &wire, Some(to));
+        let ways = ways_to(to, &self.identity, &self.options.limits, random())?;
+        let announced = self
+            .whereabouts(Some(&to.transport))
+            .unwrap_or_else(|| Location {
+                transport: to.transport.clone(),
+                designator: self.designator.clone(),
+                hints: BTreeMap::new(),
+            });
+        let began = self.begin(announced, &ways[0].1, Some(to));
         let connection = Arc::clone(&began.0);
         let inner = Arc::downgrade(self);
         // A runtime that is gone drops the future unrun: nobody may wait for ever.
         let unmade = Unmade(Arc::clone(&connection));
         self.runtime.spawn(async move {
             let _unmade = unmade;
-            let connected = TcpStream::connect(&address).await;
-            match (connected, inner.upgrade()) {
-                (Ok(stream), Some(inner)) => {
-                    let task = inner.drive(stream, wire, began);
-                    // The task must not keep the tub alive.
-                    drop(inner);
-                    task.await;
-                }
-                (Err(error), _) => {
-                    let reason = format!("cannot connect to {address}: {error}");
-                    began.0.close((), CloseReason::Lost(reason));
-                }
-                (Ok(_), None) => {
-                    began
-                        .0
-                        .close((), CloseReason::Local("the tub is gone".to_owned()));
+            let mut reasons = Vec::new();
+            for (address, wire) in ways {
+                let connected = TcpStream::connect(&address).await;
+                match (connected, inner.upgrade()) {
+                    (Ok(stream), Some(inner)) => {
+                        let task = inner.drive(stream, wire, began, None);
+                        // The task must not keep the tub alive.
+                        drop(inner);
+                        return task.await;
+                    }
+                    (Err(error), _) => {
+                        reasons.push(format!("cannot connect to {address}: {error}"));
+                    }
+                    (Ok(_), None) => {
+                        let reason = CloseReason::Local("the tub is gone".to_owned());
+                        return began.0.close((), reason);
+                    }
                 }
             }
+            began.0.close((), CloseReason::Lost(reasons.join("; ")));
         });
         Ok(connection)
     }
 
-    fn dial(&self, to: &Location) -> Result<(String, Wire), Error> {
-        let hint = |name: &str| {
-            to.hints.get(name).ok_or_else(|| {
-                Error::Misuse(format!(
-                    "the reference lacks the hint {name:?} ({})",
-                    to.transport
-                ))
-            })
-        };
-        match to.transport.as_str() {
-            TCP | NOISE => {
-                let (host, port) = (hint("host")?, hint("port")?);
-                let host = if host.contains(':') {
-                    format!("[{host}]")
-                } else {
-                    host.clone()
-                };
-                Ok((format!("{host}:{port}"), self.stream(to)?))
-            }
-            WEBSOCKET => {
-                let url = hint("url")?;
-                let wire = Wire::websocket_client(url, &self.options.limits)
-                    .map_err(|error| Error::Misuse(error.to_string()))?;
-                let address = crate::transport::websocket_address(url).ok_or_else(|| {
-                    Error::Misuse(format!("cannot use {url:?}; it must be ws://host:port"))
-                })?;
-                Ok((address, wire))
-            }
-            other => Err(Error::Misuse(format!(
-                "no transport named {other:?} here; there are {NOISE:?}, {TCP:?} and {WEBSOCKET:?}"
-            ))),
-        }
-    }
-
-    fn stream(&self, to: &Location) -> Result<Wire, Error> {
-        let limits = &self.options.limits;
-        if to.transport == TCP {
-            return Ok(Wire::stream(limits));
-        }
-        let Some(key) = Identity::key_of(&to.designator) else {
-            return Err(Error::Misuse(format!(
-                "the reference to {to} names no key: the part before .{NOISE} must be one in base32"
-            )));
-        };
-        Wire::noise_client(&self.identity, key, limits)
-            .map_err(|error| Error::Misuse(error.to_string()))
+    /// Where peers find the tub, by that transport if it listens there.
+    fn whereabouts(&self, transport: Option<&str>) -> Option<Location> {
+        let listeners = lock(&self.listeners);
+        let places: Vec<_> = listeners.iter().map(|(place, _)| place.clone()).collect();
+        Location::of(&places, transport)
     }
 
     fn close(&self, why: &str) {
@@ -637,12 +586,4 @@ fn random() -> [u8; 32] {
     // Without randomness there are no secrets, and nothing here would be safe.
     getrandom::fill(&mut bytes).expect("the operating system gives randomness");
     bytes
-}
-
-/// A fresh name for a tub: 52 letters and digits, as a base32 of 32 bytes.
-fn host_and_port(address: SocketAddr) -> BTreeMap<String, String> {
-    BTreeMap::from([
-        ("host".to_owned(), address.ip().to_string()),
-        ("port".to_owned(), address.port().to_string()),
-    ])
 }
