@@ -6,10 +6,9 @@ use std::path::Path;
 
 use base32ct::{Base32Unpadded, Encoding};
 use sha2::{Digest, Sha256};
-use snow::params::DHChoice;
-use snow::resolvers::{CryptoResolver, DefaultResolver};
 
 use crate::captp::{Keys, PublicKey};
+use crate::transport::crypto::exchange_public;
 
 /// A tub's long-lived Ed25519 key. Its public half, in base32, is the tub's designator: whoever has a
 /// reference to one of its objects knows it, and no address or name server is believed instead.
@@ -49,7 +48,7 @@ impl Identity {
             .into();
         let mut proof = [0; 96];
         proof[..32].copy_from_slice(&keys.public().0);
-        proof[32..].copy_from_slice(&keys.sign(&to_sign(&exchange_public(&exchange))));
+        proof[32..].copy_from_slice(&keys.sign(&to_sign(&exchange_public(exchange))));
         Self {
             keys,
             seed,
@@ -137,15 +136,6 @@ fn to_sign(exchange: &[u8]) -> Vec<u8> {
     [PROOF, exchange].concat()
 }
 
-fn exchange_public(secret: &[u8; 32]) -> Vec<u8> {
-    // The resolver that is built in always has it.
-    let Some(mut dh) = DefaultResolver.resolve_dh(&DHChoice::Curve25519) else {
-        return Vec::new();
-    };
-    dh.set(secret);
-    dh.pubkey().to_vec()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,7 +143,7 @@ mod tests {
     #[test]
     fn a_proof_is_of_one_key_and_one_exchange() {
         let (one, other) = (Identity::from_seed([1; 32]), Identity::from_seed([2; 32]));
-        let public = exchange_public(one.exchange());
+        let public = exchange_public(*one.exchange());
         assert_eq!(proven(one.proof(), &public), Some(one.public()));
         assert_eq!(proven(other.proof(), &public), None);
         assert_eq!(proven(&one.proof()[..95], &public), None);

@@ -4,10 +4,10 @@ import { readEvents } from "./events.js";
 import * as tape from "./tape.js";
 import type { Tub } from "./tub.js";
 import { TURNS, runTurnsLater } from "./turns.js";
-import { bytes, output, refresh, wasm } from "./wasm.js";
+import { NOTHING, bytes, output, refresh, wasm } from "./wasm.js";
 
-/** What a receive may answer; see wasm/src/exports.rs. */
-const MORE = 1, CLOSED = 2;
+/** What a receive may answer; see wasm/src/sockets.rs. */
+const MORE = 1, CLOSED = 2, WAITING = 4;
 /** How much may wait in a socket before more is held back, where the session's limit counts it. */
 const HIGH_WATER = 4 << 20;
 /** How long releases wait for company, in milliseconds. */
@@ -33,6 +33,13 @@ output.flush = () => {
   for (const connection of dirty) connection.flush();
 };
 
+/** What is inside of the WebSocket; see wasm/src/sockets.rs. */
+export const Kind = { Plain: 0, EncryptedTo: 1, EncryptedAccepted: 2 } as const;
+export type Kind = (typeof Kind)[keyof typeof Kind];
+
+/** Milliseconds on a clock that never jumps. */
+const now = (): number => performance.now();
+
 export class Connection implements SocketOwner {
   readonly number: number;
   socket: Socket | undefined;
@@ -40,17 +47,29 @@ export class Connection implements SocketOwner {
   private isClosed = false;
   private willFlush = false;
   private willCollect = false;
-  private readonly deadline: { cancel(): void };
+  private deadline: { cancel(): void };
+  private hasSettledIn = false;
 
-  constructor(readonly tub: Tub, handshakeMs: number) {
+  constructor(readonly tub: Tub, private readonly kind: Kind, peer: string | undefined, handshakeMs: number) {
     const start = tape.begin();
-    tape.putBytes(crypto.getRandomValues(new Uint8Array(32)));
-    this.number = wasm.connect(tub.number, start, tape.end(start), Date.now()) >>> 0;
+    for (let i = 0; i < 2; i++) tape.putBytes(crypto.getRandomValues(new Uint8Array(32)));
+    if (peer === undefined) tape.putTag(tape.NULL);
+    else tape.putText(tape.STR, peer);
+    this.number = wasm.connect(tub.number, kind, start, tape.end(start), now()) >>> 0;
+    if (this.number === NOTHING) {
+      throw new TypeError(`the reference to ${peer}.noise names no key: the part before .noise must be one in base32`);
+    }
     connections[this.number] = this;
-    this.deadline = platform.delay(() => {
-      if (!this.isClosed && wasm.handle_timeout(this.number, Date.now())) this.finish();
-    }, handshakeMs + 1);
+    this.deadline = platform.delay(this.look, handshakeMs + 1);
   }
+
+  /** Ends a connection whose peer has been silent for too long, and looks again when it may have been. */
+  private readonly look = (): void => {
+    if (this.isClosed) return;
+    if (wasm.handle_timeout(this.number, now())) return this.finish();
+    const due = wasm.deadline(this.number);
+    if (due >= 0) this.deadline = platform.delay(this.look, due - now() + 1);
+  };
 
   // What the core asks for.
 
@@ -116,9 +135,16 @@ export class Connection implements SocketOwner {
     const place = wasm.receive_reserve(data.length) >>> 0;
     refresh();
     bytes.set(data, place);
-    const what = wasm.receive(this.tub.number, this.number, data.length, TURNS);
-    this.deadline.cancel();
+    const what = wasm.receive(this.tub.number, this.number, data.length, TURNS, now());
+    if (!this.hasSettledIn && !(what & WAITING)) {
+      // From now on the deadline is that of its silence, if there is one.
+      this.hasSettledIn = true;
+      this.deadline.cancel();
+      this.look();
+    }
     readEvents();
+    // The handshake has something to say by itself.
+    if (this.kind !== Kind.Plain) this.wake();
     if (what & CLOSED) this.finish();
     if (what & MORE) runTurnsLater();
   }

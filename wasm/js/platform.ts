@@ -22,6 +22,8 @@ export interface ListenOptions {
   host?: string;
   /** The URL to announce, where it is not `ws://host:port`: behind a proxy, say. */
   url?: string;
+  /** Encrypts what is inside of the WebSockets; both ends show by their keys who they are. Default: `false`. */
+  encrypted?: boolean;
 }
 
 /** A listening socket. */

@@ -1,5 +1,5 @@
 // The tub: a place where objects live, and from where others' objects are reached.
-import { Connection } from "./connection.js";
+import { Connection, Kind } from "./connection.js";
 import { Deferred } from "./deferred.js";
 import { CancelledError } from "./deferred-errors.js";
 import { RemoteError, report } from "./errors.js";
@@ -42,8 +42,14 @@ export interface Limits {
   maxMapCalls?: number;
   /** Most gifts kept of one peer for others. Default: 10,000. */
   maxGifts?: number;
+  /** Most bytes of one argument of a call, as it is encoded; a call with a longer one breaks. Default: 64 MiB. */
+  maxArgumentBytes?: number;
+  /** Most calls in a second, after a pause as many at once. Default: 1,000,000. */
+  maxCallsPerSecond?: number;
   /** Longest time from connecting to an established session, in milliseconds. Default: 30,000. */
   handshakeMs?: number;
+  /** Longest time without a message from the peer, in milliseconds; 0, the default, for no end. */
+  idleMs?: number;
 }
 
 export interface TubOptions {
@@ -53,6 +59,11 @@ export interface TubOptions {
   limits?: Limits;
   /** Lets peers see where in this program a method failed: {@link RemoteError.traceback}. Default: `false`. */
   tracebacks?: boolean;
+  /**
+   * Who the tub is: 32 secret random bytes, to be kept where nobody else reads them. Its public name is made of them.
+   * Default: new ones.
+   */
+  key?: Uint8Array;
   /**
    * Introduces a peer that is passed an object of another peer's to that one: it connects there, instead of calling the
    * object through this tub. Default: `false`.
@@ -134,7 +145,9 @@ export class Tub implements Origin {
   /** @internal */
   readonly showsTracebacks: boolean;
   private readonly handshakeMs: number;
-  private readonly designator = randomName();
+  private readonly designator: string;
+  /** True if what it listens for is encrypted. */
+  private isEncrypted = false;
   /** The connections that this tub made, by peer. */
   private readonly peers = new Map<string, Connection>();
   private readonly connections = new Set<Connection>();
@@ -145,7 +158,8 @@ export class Tub implements Origin {
   isClosed = false;
 
   constructor(options: TubOptions = {}) {
-    const { profile = "marotte", limits = {}, tracebacks = false, introduce = false } = options;
+    const { profile = "marotte", limits = {}, tracebacks = false, introduce = false, key } = options;
+    if (key !== undefined && !(key instanceof Uint8Array && key.length === 32)) throw new TypeError("a tub's key is 32 secret random bytes");
     this.showsTracebacks = tracebacks;
     this.maxBytes = limits.maxMessageBytes ?? 64 << 20;
     // A message and its arguments are containers, too.
@@ -153,7 +167,7 @@ export class Tub implements Origin {
     this.handshakeMs = limits.handshakeMs ?? 30_000;
     const start = tape.begin();
     tape.putText(tape.STR, profile);
-    tape.putText(tape.STR, this.designator);
+    tape.putBytes(key ?? crypto.getRandomValues(new Uint8Array(32)));
     tape.putTag(tape.DICT);
     for (const [name, value] of Object.entries(limits)) {
       if (value === undefined) continue;
@@ -163,8 +177,11 @@ export class Tub implements Origin {
     tape.putTag(tape.END_DICT);
     this.number = wasm.tub_new(start, tape.end(start), tracebacks as unknown as number, introduce as unknown as number) >>> 0;
     if (this.number === NOTHING) {
-      throw new TypeError(`no such profile, or no such limit: ${JSON.stringify(options)} (profiles: ${profiles()})`);
+      throw new TypeError(`no such profile, or no such limit: ${JSON.stringify({ profile, limits })} (profiles: ${profiles()})`);
     }
+    wasm.tub_name(this.number);
+    tape.read(wasm.result_address());
+    this.designator = tape.getString() ?? "";
     tubs[this.number] = this;
   }
 
@@ -188,12 +205,16 @@ export class Tub implements Origin {
    * const listener = await tub.listen("ws://127.0.0.1:8080"); // or { port: 8080 }; port 0 lets the system choose
    * console.log(listener.url); // ws://127.0.0.1:8080
    * ```
+   *
+   * With `noise+ws://host:port`, or `encrypted: true`, what is inside of the WebSockets is encrypted, and both ends show
+   * by their keys who they are, whatever proxies stand between.
    */
   async listen(address: string | ListenOptions = {}): Promise<Listener> {
     const options = typeof address === "string" ? listenOptions(address) : address;
     if (this.listener) throw new Error("this tub is listening already");
+    const kind = options.encrypted ? Kind.EncryptedAccepted : Kind.Plain;
     const accept = (socket: Connection["socket"]) => {
-      const connection = this.connection();
+      const connection = this.connection(kind);
       connection.socket = socket;
       return connection;
     };
@@ -203,10 +224,10 @@ export class Tub implements Origin {
       throw new Error("the tub was closed");
     }
     this.listener = listener;
+    this.isEncrypted = options.encrypted ?? false;
     const start = tape.begin();
-    tape.putText(tape.STR, "url");
     tape.putText(tape.STR, listener.url);
-    wasm.tub_hint(this.number, start, tape.end(start));
+    wasm.tub_listens(this.number, this.isEncrypted as unknown as number, start, tape.end(start));
     return listener;
   }
 
@@ -306,8 +327,8 @@ export class Tub implements Origin {
     void this.close();
   }
 
-  private connection(): Connection {
-    const connection = new Connection(this, this.handshakeMs);
+  private connection(kind: Kind, peer?: string): Connection {
+    const connection = new Connection(this, kind, peer, this.handshakeMs);
     this.connections.add(connection);
     return connection;
   }
@@ -328,10 +349,11 @@ export class Tub implements Origin {
     const { url } = hints;
     if (url === undefined) {
       throw new TypeError(`${peer} cannot be reached from JavaScript: its URI has no hint "url". Let the peer listen ` +
-        "on a WebSocket, and use the URI that it gives out then (ocapn://….websocket/s/…?url=ws://host:port).");
+        "on a WebSocket, noise+ws:// or ws://, and use the URI that it gives out then (ocapn://….noise/s/…?url=ws://host:port).");
     }
     if (!/^wss?:\/\//.test(url)) throw new TypeError(`the hint "url" must begin with ws:// or wss://: ${url}`);
-    const connection = this.connection();
+    const encryptedTo = peer.endsWith(".noise") ? peer.slice(0, -6) : undefined;
+    const connection = this.connection(encryptedTo === undefined ? Kind.Plain : Kind.EncryptedTo, encryptedTo);
     this.peers.set(peer, connection);
     try {
       connection.socket = platform.connect(url, connection, this.maxSocketBytes);
@@ -461,15 +483,9 @@ function profiles(): string {
   return tape.getString() ?? "";
 }
 
-/** 52 characters of base32: 256 bits, and a few that are always the same. */
-function randomName(): string {
-  const alphabet = "abcdefghijklmnopqrstuvwxyz234567";
-  return Array.from(crypto.getRandomValues(new Uint8Array(52)), (byte) => alphabet[byte & 31]).join("");
-}
-
-/** What `ws://host:port` says. */
+/** What `noise+ws://host:port` says. */
 function listenOptions(address: string): ListenOptions {
-  const found = /^ws:\/\/(\[[0-9a-fA-F:.]+\]|[^:/]+):(\d+)\/?$/.exec(address);
-  if (!found) throw new TypeError(`cannot listen at ${JSON.stringify(address)}; it must be ws://host:port`);
-  return { host: found[1]!.replace(/^\[|\]$/g, ""), port: Number(found[2]) };
+  const found = /^(noise\+)?ws:\/\/(\[[0-9a-fA-F:.]+\]|[^:/]+):(\d+)\/?$/.exec(address);
+  if (!found) throw new TypeError(`cannot listen at ${JSON.stringify(address)}; it must be noise+ws://host:port or ws://host:port`);
+  return { host: found[2]!.replace(/^\[|\]$/g, ""), port: Number(found[3]), encrypted: found[1] !== undefined };
 }

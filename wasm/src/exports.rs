@@ -4,12 +4,12 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use marotte::captp::{CloseReason, Config, Keys, Profile};
+use marotte::captp::Profile;
 use marotte::host::{Message, Outcome, Ref, Reply};
 use marotte::passable::Builder;
 use marotte::promise::{Cell, State};
 use marotte::vat::Vat;
-use marotte::{Host, Limits, Location, SturdyRef};
+use marotte::{Host, Identity, Limits, Location, SturdyRef};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::host::{Callback, JsFailure, JsHost, JsValue, turns};
@@ -19,34 +19,22 @@ use crate::tape::{BadTape, Out, Tape, tag};
 /// Instead of a number: the tape was bad, or what was named is not there.
 pub(crate) const NOTHING: u32 = u32::MAX;
 /// A buffer above this size is given back after use.
-const KEEP: usize = 1 << 20;
-
-/// As that, for the buffer that each connection keeps for itself.
-const KEEP_UNSENT: usize = 4 << 10;
-
-/// What [`receive`] returns: more turns wait.
-const MORE: u32 = 1;
-/// What [`receive`] returns: the connection has ended.
-const CLOSED: u32 = 2;
+pub(crate) const KEEP: usize = 1 << 20;
 
 thread_local! {
     static WATCHED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
     /// Tapes that JavaScript writes.
     static INPUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    /// Received bytes.
-    static RECEIVED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    /// Bytes to be sent, and where their messages end.
-    static FLUSHED: RefCell<(Vec<u8>, Vec<usize>)> = const { RefCell::new((Vec::new(), Vec::new())) };
     /// A tape of results, and the text that it points into.
     static RESULT: RefCell<(Vec<u8>, Vec<String>)> = const { RefCell::new((Vec::new(), Vec::new())) };
 }
 
-fn address(bytes: &[u8]) -> u32 {
+pub(crate) fn address(bytes: &[u8]) -> u32 {
     bytes.as_ptr() as usize as u32
 }
 
 /// Makes room for `len` bytes in a buffer and says where it is.
-fn reserve(buffer: &RefCell<Vec<u8>>, len: u32) -> u32 {
+pub(crate) fn reserve(buffer: &RefCell<Vec<u8>>, len: u32) -> u32 {
     let mut buffer = buffer.borrow_mut();
     let len = len as usize;
     if buffer.len() < len {
@@ -57,7 +45,7 @@ fn reserve(buffer: &RefCell<Vec<u8>>, len: u32) -> u32 {
 
 /// Runs `f` on a part of the tape. The tape is out of its place meanwhile, so `f` must not lead to
 /// more tape being written.
-fn with_input<T>(start: u32, len: u32, f: impl FnOnce(Tape<'_>) -> T) -> T {
+pub(crate) fn with_input<T>(start: u32, len: u32, f: impl FnOnce(Tape<'_>) -> T) -> T {
     INPUT.with_borrow(|input| {
         let (start, len) = (start as usize, len as usize);
         f(Tape::new(
@@ -93,7 +81,7 @@ fn result(f: impl FnOnce(&mut Vec<u8>, &mut Vec<String>)) -> u32 {
     })
 }
 
-fn text_result(text: String) -> u32 {
+pub(crate) fn text_result(text: String) -> u32 {
     result(|out, texts| {
         out.str(&text);
         texts.push(text);
@@ -107,6 +95,11 @@ pub fn result_address() -> u32 {
 }
 
 // Tubs.
+
+/// 32 secret bytes.
+pub(crate) fn seed(tape: &mut Tape<'_>) -> Result<[u8; 32], BadTape> {
+    tape.bytes()?.try_into().map_err(|_| BadTape)
+}
 
 fn limits(tape: &mut Tape<'_>) -> Result<Limits, BadTape> {
     let mut limits = Limits::default();
@@ -127,20 +120,21 @@ fn limits(tape: &mut Tape<'_>) -> Result<Limits, BadTape> {
     if unknown { Err(BadTape) } else { Ok(limits) }
 }
 
-/// A new tub. Tape: the profile's name, our designator, limits by name.
+/// A new tub. Tape: the profile's name, 32 secret bytes that its identity is made of, limits by name.
 #[wasm_bindgen]
 pub fn tub_new(start: u32, len: u32, tracebacks: bool, introduce: bool) -> u32 {
     let parsed = with_input(start, len, |mut tape| {
         let profile = Profile::named(tape.str()?).ok_or(BadTape)?;
+        let identity = Arc::new(Identity::from_seed(seed(&mut tape)?));
         let location = Location {
             transport: "websocket".to_owned(),
-            designator: tape.str()?.to_owned(),
+            designator: identity.designator(),
             hints: Default::default(),
         };
-        Ok::<_, BadTape>((profile, location, limits(&mut tape)?))
+        Ok::<_, BadTape>((profile, identity, location, limits(&mut tape)?))
     });
     match parsed {
-        Ok((profile, location, limits)) => state::add_tub(|number| {
+        Ok((profile, identity, location, limits)) => state::add_tub(|number| {
             let vat = Vat::new(number);
             vat.show_tracebacks(tracebacks);
             vat.introduce_peers(introduce);
@@ -148,6 +142,7 @@ pub fn tub_new(start: u32, len: u32, tracebacks: bool, introduce: bool) -> u32 {
                 vat,
                 profile,
                 limits,
+                identity,
                 location,
             }
         }),
@@ -161,23 +156,30 @@ pub fn profiles() -> u32 {
     text_result(Profile::ALL.map(|profile| profile.name).join(", "))
 }
 
-/// Adds a hint to the location that a tub announces. Tape: the hint's name and value.
+/// The name of a tub, on the result tape.
 #[wasm_bindgen]
-pub fn tub_hint(number: u32, start: u32, len: u32) {
-    let hint = with_input(start, len, |mut tape| {
-        Ok::<_, BadTape>((tape.str()?.to_owned(), tape.str()?.to_owned()))
-    });
-    let Ok((name, value)) = hint else { return };
-    state::replace_tub(number, |tub| {
-        let mut location = tub.location.clone();
-        location.hints.insert(name, value);
-        let limits = tub.limits.clone();
-        Tub {
-            vat: Arc::clone(&tub.vat),
-            profile: tub.profile,
-            limits,
-            location,
-        }
+pub fn tub_name(number: u32) -> u32 {
+    let name = state::tub(number).map(|tub| tub.identity.designator());
+    text_result(name.unwrap_or_default())
+}
+
+/// Notes where a tub can be found from now on. Tape: the WebSocket's URL.
+#[wasm_bindgen]
+pub fn tub_listens(number: u32, is_encrypted: bool, start: u32, len: u32) {
+    let Ok(url) = with_input(start, len, |mut tape| tape.str().map(str::to_owned)) else {
+        return;
+    };
+    let transport = if is_encrypted { "noise" } else { "websocket" };
+    state::replace_tub(number, |tub| Tub {
+        location: Location {
+            transport: transport.to_owned(),
+            designator: tub.location.designator.clone(),
+            hints: [("url".to_owned(), url)].into(),
+        },
+        vat: Arc::clone(&tub.vat),
+        identity: Arc::clone(&tub.identity),
+        limits: tub.limits.clone(),
+        ..*tub
     });
 }
 
@@ -280,32 +282,6 @@ pub fn parse_uri(start: u32, len: u32) -> u32 {
     })
 }
 
-// Connections.
-
-/// A new connection. Tape: 32 secret random bytes. `now_ms` is on the clock of
-/// [`handle_timeout`].
-#[wasm_bindgen]
-pub fn connect(number: u32, start: u32, len: u32, now_ms: f64) -> u32 {
-    let Some(tub) = state::tub(number) else {
-        return NOTHING;
-    };
-    let seed = with_input(start, len, |mut tape| {
-        tape.bytes()
-            .and_then(|bytes| <[u8; 32]>::try_from(bytes).map_err(|_| BadTape))
-    });
-    let Ok(seed) = seed else { return NOTHING };
-    let config = Config {
-        profile: tub.profile,
-        limits: tub.limits.clone(),
-        keys: Keys::from_seed(seed),
-        location: tub.location.clone(),
-        reserved: false,
-        boundaries: true,
-        now_ms: now_ms as u64,
-    };
-    state::add_connection(|driver| tub.vat.connect(config, driver))
-}
-
 /// The promise for what the peer registered. Tape: the swiss number. (Not `fetch`: the generated
 /// module needs the platform's function of that name.)
 #[wasm_bindgen]
@@ -317,108 +293,6 @@ pub fn fetch_registered(number: u32, connection: u32, start: u32, len: u32) -> u
         return NOTHING;
     };
     state::track(&tub.vat, &connection.fetch((), &tub.vat, &swiss))
-}
-
-/// Makes room for received bytes; returns where.
-#[wasm_bindgen]
-pub fn receive_reserve(len: u32) -> u32 {
-    RECEIVED.with(|received| reserve(received, len))
-}
-
-/// Handles the first `len` received bytes, which hold whole messages, and runs the turns that they
-/// cause, up to `budget`.
-#[wasm_bindgen]
-pub fn receive(number: u32, connection: u32, len: u32, budget: u32, now_ms: f64) -> u32 {
-    let (Some(tub), Some(connection)) = (state::tub(number), state::connection(connection)) else {
-        return CLOSED;
-    };
-    let received = RECEIVED.take();
-    connection.note_read(len as usize, now_ms as u64);
-    let claimed = tub.vat.claim_turns();
-    let bytes = received.get(..len as usize).unwrap_or_default();
-    let closed = connection.receive((), bytes).is_err();
-    let more = claimed && tub.vat.run_turns((), budget as usize);
-    if received.len() <= KEEP {
-        RECEIVED.set(received);
-    }
-    (if more { MORE } else { 0 }) | (if closed { CLOSED } else { 0 })
-}
-
-/// Takes what waits to be sent; returns its length.
-#[wasm_bindgen]
-pub fn flush(connection: u32) -> u32 {
-    let Some(connection) = state::connection(connection) else {
-        return 0;
-    };
-    FLUSHED.with_borrow_mut(|flushed| {
-        let mut spare = std::mem::take(&mut flushed.0);
-        if spare.capacity() > KEEP_UNSENT {
-            spare = Vec::new();
-        }
-        *flushed = connection.take_output(spare);
-        if flushed.0.is_empty() {
-            0
-        } else {
-            flushed.0.len() as u32
-        }
-    })
-}
-
-/// Where the flushed bytes are.
-#[wasm_bindgen]
-pub fn flushed_address() -> u32 {
-    FLUSHED.with_borrow(|(bytes, _)| address(bytes))
-}
-
-/// Where the flushed message with that index ends; 0 if there are no more, which is so from the
-/// start if messages need not be told apart.
-#[wasm_bindgen]
-pub fn flushed_end(index: u32) -> u32 {
-    FLUSHED.with_borrow(|(_, ends)| ends.get(index as usize).map_or(0, |&end| end as u32))
-}
-
-/// Tells the peer of what is held no more.
-#[wasm_bindgen]
-pub fn collect(connection: u32) {
-    if let Some(connection) = state::connection(connection) {
-        connection.collect();
-    }
-}
-
-/// True if the handshake took too long; the connection has then ended.
-#[wasm_bindgen]
-pub fn handle_timeout(connection: u32, now_ms: f64) -> bool {
-    state::connection(connection)
-        .is_some_and(|connection| connection.handle_timeout((), now_ms as u64))
-}
-
-/// Ends a connection. Tape: why. `by_us` is false if it was lost.
-#[wasm_bindgen]
-pub fn close(connection: u32, by_us: bool, start: u32, len: u32) {
-    let Some(connection) = state::connection(connection) else {
-        return;
-    };
-    let reason = with_input(start, len, |mut tape| tape.str().map(str::to_owned));
-    let reason = reason.unwrap_or_default();
-    let reason = if by_us {
-        CloseReason::Local(reason)
-    } else {
-        CloseReason::Lost(reason)
-    };
-    connection.close((), reason);
-}
-
-/// Why a connection ended, on the result tape.
-#[wasm_bindgen]
-pub fn close_reason(connection: u32) -> u32 {
-    let reason = state::connection(connection).and_then(|connection| connection.close_reason());
-    text_result(reason.map(|reason| reason.to_string()).unwrap_or_default())
-}
-
-/// Forgets a connection that has ended.
-#[wasm_bindgen]
-pub fn connection_drop(connection: u32) {
-    state::drop_connection(connection);
 }
 
 // Messages.

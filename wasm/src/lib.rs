@@ -10,6 +10,7 @@
 //! | `exports.rs` | what JavaScript calls |
 //! | `host.rs` | `impl Host for JsHost` |
 //! | `panic.rs` | what JavaScript sees of a bug in here |
+//! | `sockets.rs` | what JavaScript calls for its sockets |
 //! | `state.rs` | the numbers that JavaScript knows things by |
 //! | `tape.rs` | tape ↔ passable |
 
@@ -21,9 +22,11 @@ mod exports;
 mod host;
 mod imports;
 mod panic;
+mod sockets;
 mod state;
 mod tape;
 
 pub use deferred::*;
 pub use exports::*;
 pub use panic::install;
+pub use sockets::*;

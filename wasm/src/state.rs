@@ -11,8 +11,9 @@ use marotte::captp::Profile;
 use marotte::host::{Outcome, Ref, Reply};
 use marotte::passable::Builder;
 use marotte::promise::Cell;
+use marotte::transport::Wire;
 use marotte::vat::{Connection, Driver, Import, Recording, Vat};
-use marotte::{Host, Limits, Location, RemoteError};
+use marotte::{Host, Identity, Limits, Location, RemoteError};
 
 use crate::host::{Callback, JsHost, JsObject, JsPromise, JsValue, Slot};
 use crate::imports;
@@ -23,6 +24,7 @@ pub(crate) struct Tub {
     pub(crate) vat: Arc<Vat<JsHost>>,
     pub(crate) profile: Profile,
     pub(crate) limits: Limits,
+    pub(crate) identity: Arc<Identity>,
     pub(crate) location: Location,
 }
 
@@ -94,8 +96,7 @@ thread_local! {
     static FAR: RefCell<HashMap<usize, u32>> = RefCell::default();
     static OBJECTS: RefCell<Vec<Weak<Slot>>> = const { RefCell::new(Vec::new()) };
     static TUBS: RefCell<Slab<Arc<Tub>>> = const { RefCell::new(Slab::new()) };
-    static CONNECTIONS: RefCell<Slab<Option<Arc<Connection<JsHost>>>>> =
-        const { RefCell::new(Slab::new()) };
+    static CONNECTIONS: RefCell<Slab<Entrance>> = const { RefCell::new(Slab::new()) };
     static EVENTS: RefCell<Events> = RefCell::default();
     /// What is being recorded, innermost last.
     static RECORDINGS: RefCell<Vec<Recording<JsHost>>> = const { RefCell::new(Vec::new()) };
@@ -282,19 +283,65 @@ impl Driver for Socket {
     }
 }
 
-pub(crate) fn add_connection(make: impl FnOnce(Arc<dyn Driver>) -> Arc<Connection<JsHost>>) -> u32 {
-    let number = CONNECTIONS.with_borrow_mut(|connections| connections.insert(None));
+/// A connection, and the codec of its stream if that is an encrypted one.
+struct Entrance {
+    connection: Option<Arc<Connection<JsHost>>>,
+    is_encrypted: bool,
+    /// Taken out while it is in use.
+    wire: Option<Wire>,
+}
+
+pub(crate) fn add_connection(
+    wire: Option<Wire>,
+    make: impl FnOnce(Arc<dyn Driver>) -> Arc<Connection<JsHost>>,
+) -> u32 {
+    let entrance = Entrance {
+        connection: None,
+        is_encrypted: wire.is_some(),
+        wire,
+    };
+    let number = CONNECTIONS.with_borrow_mut(|connections| connections.insert(entrance));
     let connection = make(Arc::new(Socket(number)));
     CONNECTIONS.with_borrow_mut(|connections| {
-        if let Some(place) = connections.get_mut(number) {
-            *place = Some(connection);
+        if let Some(entrance) = connections.get_mut(number) {
+            entrance.connection = Some(connection);
         }
     });
     number
 }
 
 pub(crate) fn connection(number: u32) -> Option<Arc<Connection<JsHost>>> {
-    CONNECTIONS.with_borrow(|connections| connections.get(number)?.as_ref().map(Arc::clone))
+    CONNECTIONS.with_borrow(|connections| {
+        let entrance = connections.get(number)?;
+        entrance.connection.as_ref().map(Arc::clone)
+    })
+}
+
+pub(crate) fn is_encrypted(number: u32) -> bool {
+    CONNECTIONS.with_borrow(|connections| {
+        connections
+            .get(number)
+            .is_some_and(|entrance| entrance.is_encrypted)
+    })
+}
+
+pub(crate) fn take_wire(number: u32) -> Option<Wire> {
+    CONNECTIONS.with_borrow_mut(|connections| connections.get_mut(number)?.wire.take())
+}
+
+/// Puts a codec back, unless its connection has ended meanwhile; the number may be another's then.
+pub(crate) fn put_wire(number: u32, of: &Arc<Connection<JsHost>>, wire: Wire) {
+    let mut wire = Some(wire);
+    CONNECTIONS.with_borrow_mut(|connections| {
+        if let Some(entrance) = connections.get_mut(number)
+            && entrance
+                .connection
+                .as_ref()
+                .is_some_and(|connection| Arc::ptr_eq(connection, of))
+        {
+            entrance.wire = wire.take();
+        }
+    });
 }
 
 pub(crate) fn drop_connection(number: u32) {

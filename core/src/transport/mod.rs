@@ -4,6 +4,8 @@
 //! they give. Drivers: tokio here (feature `tokio`), the Python extension's own, and TypeScript's
 //! over the platform's WebSocket.
 
+#[cfg(feature = "noise")]
+pub(crate) mod crypto;
 mod framing;
 #[cfg(feature = "sockets")]
 mod keep_alive;
@@ -19,13 +21,13 @@ mod websocket;
 #[cfg(any(feature = "noise", feature = "websocket"))]
 mod wire;
 
+#[cfg(feature = "noise")]
+pub use crypto::Seed;
 pub use framing::Deframer;
 #[cfg(feature = "sockets")]
 pub use keep_alive::keep_alive;
 #[cfg(all(feature = "noise", feature = "websocket"))]
 pub use netlayer::{Netlayer, ways_to};
-#[cfg(feature = "noise")]
-pub use noise::Seed;
 pub use visits::{Visit, Visits};
 #[cfg(feature = "websocket")]
 pub use wire::websocket_address;

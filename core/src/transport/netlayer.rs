@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::noise::Seed;
+use super::crypto::Seed;
 use super::wire::{Wire, WireError, websocket_address};
 use crate::error::Error;
 use crate::identity::Identity;

@@ -1,6 +1,6 @@
 //! The encrypted stream: Noise, with both ends' Ed25519 keys.
 //!
-//! The pattern is `Noise_XX_25519_ChaChaPoly_BLAKE2s`. Every record is two bytes of length, big-endian,
+//! The pattern is `Noise_XX_25519_ChaChaPoly_SHA256`. Every record is two bytes of length, big-endian,
 //! and as many bytes.
 //!
 //! ```text
@@ -24,19 +24,16 @@
 
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-use snow::params::{CipherChoice, DHChoice, HashChoice};
-use snow::resolvers::{CryptoResolver, DefaultResolver};
-use snow::types::{Cipher, Dh, Hash, Random};
 use snow::{Builder, HandshakeState, TransportState};
 
+use super::crypto::{Seed, Seeded};
 use super::framing::Deframer;
 use super::wire::WireError;
 use crate::captp::{CloseReason, PublicKey};
 use crate::identity::{Identity, designator, proven};
 use crate::limits::Limits;
 
-const PATTERN: &str = "Noise_XX_25519_ChaChaPoly_BLAKE2s";
+const PATTERN: &str = "Noise_XX_25519_ChaChaPoly_SHA256";
 const PROLOGUE: &[u8] = b"marotte-noise-1";
 /// What encryption adds to a record.
 const TAG: usize = 16;
@@ -81,54 +78,6 @@ impl From<snow::Error> for WireError {
     fn from(_: snow::Error) -> Self {
         // What exactly was wrong helps only who tries to forge it.
         broken("the encryption does not fit: a record was damaged, forged, or meant for another")
-    }
-}
-
-/// 32 secret random bytes, for one connection.
-pub type Seed = [u8; 32];
-
-/// Where the keys of one exchange come from: what is random is the driver's to give, like time and bytes.
-struct Seeded(Seed);
-
-impl CryptoResolver for Seeded {
-    fn resolve_rng(&self) -> Option<Box<dyn Random>> {
-        Some(Box::new(Stream {
-            seed: self.0,
-            count: 0,
-        }))
-    }
-
-    fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
-        DefaultResolver.resolve_dh(choice)
-    }
-
-    fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
-        DefaultResolver.resolve_hash(choice)
-    }
-
-    fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
-        DefaultResolver.resolve_cipher(choice)
-    }
-}
-
-/// SHA-256 of the seed and a counter.
-struct Stream {
-    seed: Seed,
-    count: u64,
-}
-
-impl Random for Stream {
-    fn try_fill_bytes(&mut self, into: &mut [u8]) -> Result<(), snow::Error> {
-        for chunk in into.chunks_mut(32) {
-            let block = Sha256::new()
-                .chain_update(b"marotte noise ephemeral key")
-                .chain_update(self.seed)
-                .chain_update(self.count.to_le_bytes())
-                .finalize();
-            chunk.copy_from_slice(&block[..chunk.len()]);
-            self.count += 1;
-        }
-        Ok(())
     }
 }
 

@@ -4,9 +4,11 @@ use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 
+#[cfg(feature = "noise")]
+use super::crypto::Seed;
 use super::framing::Deframer;
 #[cfg(feature = "noise")]
-use super::noise::{NoiseCodec, Seed};
+use super::noise::NoiseCodec;
 #[cfg(feature = "websocket")]
 use super::websocket::WsCodec;
 use crate::captp::CloseReason;

@@ -292,6 +292,38 @@ fn a_raw_message_beyond_the_limit_is_refused_before_it_has_arrived() {
 }
 
 #[test]
+fn a_peer_that_calls_too_often_is_cut_off() {
+    let mut config_a = config("alice", Profile::SUITE_2026_02);
+    config_a.limits.max_calls_per_second = 5;
+    let mut pair = Pair::with(config_a, config("bob", Profile::SUITE_2026_02)).opened();
+    for round in 0..3 {
+        pair.a.session.note_read(1, 10_000 + 1_000 * round);
+        for _ in 0..5 {
+            pair.b.call(Target::Export(0), "m", b"[]", "q");
+        }
+        pair.run();
+        assert!(pair.a.session.closed().is_none());
+    }
+    pair.b.call(Target::Export(0), "m", b"[]", "q");
+    pair.run();
+    assert!(pair.a.reason().contains("max_calls_per_second"));
+}
+
+#[test]
+fn a_peer_that_is_silent_is_cut_off_where_that_was_asked_for() {
+    let mut config_a = config("alice", Profile::SUITE_2026_02);
+    config_a.limits.idle_ms = 500;
+    let mut pair = Pair::with(config_a, config("bob", Profile::SUITE_2026_02)).opened();
+    assert_eq!(pair.b.session.deadline_ms(), None, "by default it is not");
+    pair.a.session.note_read(1, 10_000);
+    assert_eq!(pair.a.session.deadline_ms(), Some(10_500));
+    assert_eq!(pair.a.session.handle_timeout(10_499), Ok(()));
+    let reason = pair.a.session.handle_timeout(10_500).unwrap_err();
+    assert!(reason.to_string().contains("idle_ms"));
+    assert_eq!(pair.a.session.deadline_ms(), None);
+}
+
+#[test]
 fn limits_of_no_limit_are_legal() {
     let limits = Limits {
         max_message_bytes: usize::MAX,
@@ -305,7 +337,12 @@ fn limits_of_no_limit_are_legal() {
         max_waiting_bytes: usize::MAX,
         max_map_calls: u64::MAX,
         max_gifts: usize::MAX,
+        max_argument_bytes: usize::MAX,
+        max_calls_per_second: u64::MAX,
+        max_connections_per_address: usize::MAX,
         handshake_ms: u64::MAX,
+        idle_ms: u64::MAX,
+        silence_ms: u64::MAX,
     };
     for profile in Profile::ALL {
         let mut config_a = config("alice", profile);
