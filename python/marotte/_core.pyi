@@ -570,7 +570,12 @@ class _Limits(TypedDict, total=False):
     max_waiting_bytes: int
     max_gifts: int
     max_map_calls: int
+    max_argument_bytes: int
+    max_calls_per_second: int
+    max_connections_per_address: int
     handshake_ms: int
+    idle_ms: int
+    silence_ms: int
 
 @final
 class Tub:
@@ -619,7 +624,8 @@ class Tub:
         of every URI. It is made if it is not there, for its owner to read only; ``OSError`` is raised
         if it cannot be used. Without one the tub is somebody new.
 
-        ``limits`` bounds what a peer may make this tub hold; a session that passes one is aborted:
+        ``limits`` bounds what a peer may make this tub hold; a session that passes one is aborted
+        (but for a long argument, which breaks its call, and one more connection, which is closed):
 
         ==================== =============================================== =============
         name                 what                                            default
@@ -635,7 +641,12 @@ class Tub:
         max_waiting_bytes    most bytes of its messages waiting in promises   256 MiB
         max_gifts            most gifts kept of a peer for others            10,000
         max_map_calls        most calls that one ``_map`` may ask for         1,000,000
+        max_argument_bytes   longest argument of a call, as it is encoded    64 MiB
+        max_calls_per_second most calls in a second, after a pause at once   1,000,000
+        max_connections_per_address  most connections of one listener's      16,384
         handshake_ms         from connecting to an open session, in ms       30,000
+        idle_ms              longest time without a message from the peer    0 (no end)
+        silence_ms           longest time that its machine is not reached    90,000
         ==================== =============================================== =============
 
         Raises ``ValueError`` for an unknown profile, limit or runner, ``RuntimeError`` for
@@ -648,18 +659,23 @@ class Tub:
         ValueError: no limit named "max_pigeons"
         """
 
-    def listen(self, address: str) -> Listener:
-        """Accepts connections at ``noise://host:port``, ``tcp://host:port`` or ``ws://host:port``.
-        The first is encrypted, and both ends show by their keys who they are; the others are plain
-        text, for networks that can be trusted, and for browsers. With port 0 the system chooses
-        one. Raises ``ValueError`` for another kind of address, ``OSError`` if the port
-        cannot be opened.
+    def listen(self, address: str, url: str | None = None) -> Listener:
+        """Accepts connections at ``noise://host:port``, ``noise+ws://host:port``, ``tcp://host:port``
+        or ``ws://host:port``. The first is encrypted, and both ends show by their keys who they are;
+        the second is the same inside of a WebSocket, for browsers and for the way through proxies.
+        The others are plain text, for networks that can be trusted. With port 0 the system chooses
+        one. ``url`` is what peers connect to instead, if a WebSocket is behind a proxy:
+        ``"wss://example.org/marotte"``.
+
+        URIs lead to all listeners of one kind, encrypted or not; of several kinds, to those of the
+        first. Raises ``ValueError`` for another kind of address, ``OSError`` if the port cannot be
+        opened.
 
         >>> import marotte
         >>> with marotte.Tub(runner="blocking") as tub:
         ...     tub.listen("udp://127.0.0.1:0")
         Traceback (most recent call last):
-        ValueError: cannot listen at "udp://127.0.0.1:0"; it must be noise://host:port, tcp://host:port or ws://host:port
+        ValueError: cannot listen at "udp://127.0.0.1:0"; it must be noise://host:port, noise+ws://host:port, tcp://host:port or ws://host:port
         """
 
     def registerReference(self, obj: object, name: str | None = None) -> str:

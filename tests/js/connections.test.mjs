@@ -300,7 +300,7 @@ test("another profile writes one message at a time", async (t) => {
 
 test("what listen and registerReference are given is taken as it is, or refused", async () => {
   const tub = new Tub();
-  await assert.rejects(tub.listen("tcp://127.0.0.1:0"), /must be ws:\/\/host:port/);
+  await assert.rejects(tub.listen("tcp://127.0.0.1:0"), /must be noise\+ws:\/\/host:port or ws:\/\/host:port/);
   const listener = await tub.listen("ws://127.0.0.1:0");
   assert.match(listener.url, /^ws:\/\/127\.0\.0\.1:\d+$/);
   class Thing extends Referenceable {}

@@ -61,6 +61,38 @@ async def test_calls_of_every_size_pass_and_nothing_can_be_read_on_the_way():
         await asyncio.sleep(0.05)
 
 
+async def test_inside_of_a_websocket_nothing_can_be_read_on_the_way_either():
+    with marotte.Tub() as server, marotte.Tub() as client:
+        listener = server.listen("noise+ws://127.0.0.1:0")
+        uri = server.registerReference(Echo())
+        assert re.match(r"ocapn://[a-z2-7]{52}\.noise/s/.*\?url=ws://127.0.0.1:\d+$", uri)
+        between, port, seen = await tap(listener.port)
+        remote = client.getReference(re.sub(r":\d+$", f":{port}", uri))
+        big = os.urandom(3 << 20)
+        assert await remote.echo(big) == big
+        assert await asyncio.gather(*(remote.echo(n) for n in range(1000))) == list(range(1000))
+        wire = b"".join(seen)
+        assert wire.startswith(b"GET / HTTP/1.1\r\n") and len(wire) > 6 << 20
+        for word in (b"op:deliver", b"start-session", b"fetch"):
+            assert word not in wire
+        client.close()
+        server.close()
+        between.close()
+        await asyncio.sleep(0.05)
+
+
+async def test_one_uri_leads_to_every_listener_of_a_kind():
+    with marotte.Tub() as server, marotte.Tub() as client, marotte.Tub() as other:
+        server.listen("noise://127.0.0.1:0")
+        proxied = server.listen("noise+ws://127.0.0.1:0", "ws://localhost:1/path")
+        plain = server.listen("tcp://127.0.0.1:0")
+        uri = server.registerReference(Echo(), "it")
+        assert "host=127.0.0.1&port=" in uri and uri.endswith("&url=ws://localhost:1/path")
+        assert await client.getReference(uri).echo(1) == 1
+        assert "url=ws://localhost:1/path" in proxied.uriFor("it")
+        assert await other.getReference(plain.uriFor("it")).echo(2) == 2
+
+
 async def test_a_peer_with_another_key_is_not_believed():
     with marotte.Tub() as server, marotte.Tub() as mallory, marotte.Tub() as client:
         server.listen("noise://127.0.0.1:0")
@@ -90,6 +122,16 @@ async def test_a_byte_that_is_changed_on_the_way_ends_the_connection():
         assert isinstance(await failure(remote.echo(2)), marotte.DisconnectedError)
         between.close()
         await asyncio.sleep(0.05)
+
+
+async def test_inside_of_a_websocket_a_peer_with_another_key_is_not_believed_either():
+    with marotte.Tub() as server, marotte.Tub() as mallory, marotte.Tub() as client:
+        server.listen("noise+ws://127.0.0.1:0")
+        theirs = mallory.listen("noise+ws://127.0.0.1:0")
+        uri = re.sub(r":\d+$", f":{theirs.port}", server.registerReference(Echo()))
+        error = await failure(client.getReference(uri).echo(1))
+        assert isinstance(error, marotte.DisconnectedError)
+        assert mallory.stats()["messages_received"] == 0
 
 
 @pytest.mark.parametrize(("served", "asked"), [("noise", "tcp"), ("tcp", "noise")])

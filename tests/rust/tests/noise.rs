@@ -95,3 +95,63 @@ async fn a_reference_that_names_no_key_says_so() {
     .unwrap_err();
     assert!(error.to_string().contains("names no key"), "{error}");
 }
+
+#[tokio::test]
+async fn inside_of_a_websocket() {
+    let (server, client, other) = (tub(1), tub(2), tub(3));
+    let listener = server
+        .listen_noise_websocket("127.0.0.1:0", None)
+        .await
+        .unwrap();
+    let uri = server.register_reference(Echo, Some("it")).unwrap();
+    assert!(uri.ends_with(&format!("?url=ws://{}", listener.local_addr())));
+    let big = "x".repeat(3 << 20);
+    let remote = client.get_reference(&uri);
+    assert!(
+        within(remote.send("echo", &(&big,)).when::<String>())
+            .await
+            .unwrap()
+            == big
+    );
+    // Where a way leads nowhere, the next is tried.
+    let dead = server.listen_noise("127.0.0.1:0").await.unwrap();
+    let uri = server.register_reference(Echo, None).unwrap();
+    dead.close();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(uri.contains("&port=") && uri.contains("&url=ws://"));
+    let remote = other.get_reference(&uri);
+    assert_eq!(
+        within(remote.send("echo", &(7,)).when::<i64>())
+            .await
+            .unwrap(),
+        7
+    );
+}
+
+#[tokio::test]
+async fn a_peer_that_is_silent_or_one_too_many() {
+    let mut options = TubOptions::default();
+    options.limits.idle_ms = 200;
+    options.limits.max_connections_per_address = 1;
+    let (server, client, late) = (Tub::with_options(options), tub(2), tub(3));
+    let uri = serve(&server).await;
+    let remote = client.get_reference(&uri);
+    for n in 0..3 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let echo = within(remote.send("echo", &(n,)).when::<i64>()).await;
+        assert_eq!(echo, Ok(n));
+    }
+    let refused = within(late.get_reference(&uri).when::<Reference>()).await;
+    assert!(matches!(refused, Err(Error::Disconnected(_))));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let error = within(remote.send("echo", &(1,)).when::<i64>())
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("idle_ms"), "{error}");
+    // There is a place again.
+    let remote = late.get_reference(&uri);
+    assert_eq!(
+        within(remote.send("echo", &(1,)).when::<i64>()).await,
+        Ok(1)
+    );
+}
