@@ -694,6 +694,29 @@ class Tub:
         True
         """
 
+    def revoke(self, obj: object) -> bool:
+        """Breaks every reference to ``obj`` that peers have or will have by this tub, however they came
+        to it: what they call fails with a ``PermissionError``, and calls under way are not delivered.
+        It is registered no more. This program still reaches it. There is no way back: to offer it
+        again, put another object before it. False if it was revoked before.
+
+        >>> import asyncio, marotte
+        >>> class Log(marotte.Referenceable):
+        ...     def remote_write(self, line):
+        ...         return len(line)
+        >>> async def main():
+        ...     with marotte.Tub() as server, marotte.Tub() as client:
+        ...         server.listen("tcp://127.0.0.1:0")
+        ...         log = Log()
+        ...         remote = await client.getReference(server.registerReference(log))
+        ...         print(await remote.write("hello"))
+        ...         server.revoke(log)
+        ...         await remote.write("hello")
+        >>> asyncio.run(main())
+        Traceback (most recent call last):
+        marotte.RemoteError: PermissionError: the reference was revoked
+        """
+
     def unregisterReference(self, uri: str) -> bool:
         """Takes a registration back; references that peers hold already stay good. True if there
         was one. Raises ``ValueError`` if ``uri`` is none.

@@ -61,6 +61,17 @@ impl Failure {
     }
 }
 
+/// Runs `f` beside an exception that may be on its way: something may be dropped anywhere, in the middle of
+/// unwinding too, and Python code must not run then before the exception is put aside, nor may it be lost.
+pub(crate) fn aside<T>(py: Python<'_>, f: impl FnOnce() -> T) -> T {
+    let under_way = PyErr::take(py);
+    let result = f();
+    if let Some(error) = under_way {
+        error.restore(py);
+    }
+    result
+}
+
 /// One of core's errors as an exception.
 pub(crate) fn to_exception(error: Error) -> PyErr {
     match error {

@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::convert;
-use crate::errors::{Failure, to_exception};
+use crate::errors::{Failure, aside, to_exception};
 use crate::host::{Callback, Home, PyHost, PyVat, with_scratch};
 use crate::invoke;
 use crate::promise::{Promise, reason_of};
@@ -160,10 +160,12 @@ impl Drop for Resolver {
             // Without anybody who waits it is nobody's failure.
             cell.mark_handled();
             drop(cell);
-            let error = marotte::Error::remote(marotte::vat::RESOLVER_DROPPED);
-            let failure = PyHost::failure(py, error);
-            self.vat
-                .resolve(py, self.promise.clone_ref(py), Reply::Failure(failure));
+            aside(py, || {
+                let error = marotte::Error::remote(marotte::vat::RESOLVER_DROPPED);
+                let failure = PyHost::failure(py, error);
+                self.vat
+                    .resolve(py, self.promise.clone_ref(py), Reply::Failure(failure));
+            });
         });
     }
 }

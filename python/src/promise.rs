@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple};
 
 use crate::convert;
-use crate::errors::{Failure, log_exception, to_exception};
+use crate::errors::{Failure, aside, log_exception, to_exception};
 use crate::host::{Callback, PyHost, PyVat, with_scratch};
 use crate::reference::{Method, is_remote, no_attribute, own_attribute, send};
 use crate::values::coroutine_type;
@@ -548,11 +548,8 @@ impl Drop for Promise {
 fn report_unhandled(cell: &Cell<PyHost>) {
     if let Some(failure) = cell.unhandled() {
         Python::attach(|py| {
-            log_exception(
-                py,
-                "a promise broke and nobody looked at it",
-                &failure.raise(py),
-            );
+            let what = "a promise broke and nobody looked at it";
+            aside(py, || log_exception(py, what, &failure.raise(py)));
         });
     }
 }

@@ -16,7 +16,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use socket2::{Domain, Socket as RawSocket, Type};
 
-use crate::errors::log_exception;
+use crate::errors::{aside, log_exception};
 use crate::host::{PyHost, PyVat};
 
 /// Bytes read at once.
@@ -86,17 +86,22 @@ impl Driver for LoopDriver {
     fn wake(&self) {
         // None while the interpreter shuts down: then nothing is to be done any more.
         Python::try_attach(|py| {
-            if let Err(error) = self.try_wake(py) {
-                log_exception(py, "cannot schedule a flush", &error);
-            }
+            aside(py, || {
+                if let Err(error) = self.try_wake(py) {
+                    log_exception(py, "cannot schedule a flush", &error);
+                }
+            });
         });
     }
 
     fn idle(&self) {
         Python::try_attach(|py| {
-            if let Err(error) = self.try_idle(py) {
-                log_exception(py, "cannot schedule garbage collection", &error);
-            }
+            // The last reference to something far may be dropped anywhere.
+            aside(py, || {
+                if let Err(error) = self.try_idle(py) {
+                    log_exception(py, "cannot schedule garbage collection", &error);
+                }
+            });
         });
     }
 }

@@ -215,6 +215,12 @@ impl Tub {
         Ok(self.shared.vat.unregister(&sturdy.swiss).is_some())
     }
 
+    /// Breaks every reference to an object of this program's that peers have or will have by this tub. False
+    /// if it was revoked before.
+    fn revoke(&self, py: Python<'_>, obj: Py<PyAny>) -> bool {
+        self.shared.vat.revoke(py, &obj)
+    }
+
     /// The object that a URI or a :class:`SturdyRef` names, as a promise that can be called at once. The connection is
     /// made, or an existing one used; what goes wrong breaks the promise.
     #[pyo3(name = "getReference")]

@@ -277,3 +277,27 @@ test("what prints a tub or a reference shows no secret", async (t) => {
     }
   }
 });
+
+test("nobody reaches what was revoked, however they came to it", async (t) => {
+  class Item extends Referenceable {
+    echo(value) {
+      return value;
+    }
+  }
+  class Shop extends Referenceable {
+    item = new Item();
+    getItem() {
+      return this.item;
+    }
+  }
+  const shop = new Shop();
+  const { remote, client, server } = await pair(t, shop);
+  const item = await remote.getItem();
+  const uri = server.registerReference(shop.item);
+  assert.equal(await client.getReference(uri).echo(1), 1);
+  assert.equal(server.revoke(shop.item), true);
+  assert.equal(server.revoke(shop.item), false);
+  for (const late of [item.echo(1), remote.getItem().echo(1)]) assert.match((await failure(late)).message, /PermissionError: .* revoked/);
+  assert.match((await failure(client.getReference(uri).echo(1))).message, /KeyError/);
+  assert.equal(shop.item.echo(2), 2);
+});

@@ -371,6 +371,25 @@ def test_a_promise_breaks_when_its_resolver_is_dropped():
     gc.collect()
 
 
+def test_what_is_dropped_while_an_exception_is_raised_leaves_that_alone(log):
+    def fails(broken):
+        # The promise goes with the frame, and is reported in the middle of this.
+        raise LookupError("on its way")
+
+    def breaks():
+        promise, resolver = makePromise()
+        resolver.smash(KeyError("unseen"))
+        return promise
+
+    for _ in range(3):
+        with pytest.raises(LookupError, match="on its way"):
+            fails(breaks())
+        with pytest.raises(LookupError, match="on its way"):
+            fails(makePromise()[1])
+    gc.collect()
+    assert log.texts() == ["a promise broke and nobody looked at it"] * 3
+
+
 # The examples of the notes from 2006 that this project comes from. The names are those of the notes.
 
 

@@ -273,6 +273,23 @@ export class Tub implements Origin {
   }
 
   /**
+   * Breaks every reference to an object of this program's that peers have or will have by this tub, however they came to
+   * it: what they call fails. It is registered no more; this program still reaches it. There is no way back. False if it
+   * was revoked before.
+   *
+   * @example
+   * ```ts
+   * const log = new Log();
+   * await peer.use(log);
+   * tub.revoke(log);
+   * ```
+   */
+  revoke(object: Referenceable | ((...args: never[]) => unknown)): boolean {
+    for (const [swiss, registered] of this.#registered) if (registered === object) this.#registered.delete(swiss);
+    return wasm.revoke(this.number, slotOf(object, [])) !== 0;
+  }
+
+  /**
    * The object that a URI names: a promise, at once. Calls on it go out together with the greeting, so nothing need
    * be awaited first. Tubs keep one connection for each peer.
    *

@@ -226,6 +226,12 @@ pub fn register(number: u32, start: u32, len: u32) -> u32 {
     text_result(sturdy.to_string())
 }
 
+/// Breaks what peers have or will have of an object. False if that was done before.
+#[wasm_bindgen]
+pub fn revoke(number: u32, slot: u32) -> bool {
+    state::tub(number).is_some_and(|tub| tub.vat.revoke((), &state::object(slot)))
+}
+
 /// Takes a registration back. Tape: the URI. True if there was one.
 #[wasm_bindgen]
 pub fn unregister(number: u32, start: u32, len: u32) -> bool {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use super::revoked::Revoked;
 use crate::error::Error;
 use crate::limits::Limits;
 
@@ -20,17 +21,19 @@ pub struct Account {
     max_waiting: usize,
     max_calls: u64,
     max_argument_bytes: usize,
+    revoked: Arc<Revoked>,
     /// How many more calls may be made; `None` for a message that the peer itself has sent.
     calls: Option<AtomicU64>,
 }
 
 impl Account {
-    pub(super) fn new(limits: &Limits) -> Arc<Self> {
+    pub(super) fn new(limits: &Limits, revoked: &Arc<Revoked>) -> Arc<Self> {
         Arc::new(Self {
             waiting: Arc::default(),
             max_waiting: limits.max_waiting_bytes,
             max_calls: limits.max_map_calls,
             max_argument_bytes: limits.max_argument_bytes,
+            revoked: Arc::clone(revoked),
             calls: None,
         })
     }
@@ -38,6 +41,11 @@ impl Account {
     /// True if more waits than may.
     pub(super) fn is_overdrawn(&self) -> bool {
         self.waiting() > self.max_waiting
+    }
+
+    /// What the peer may not call any more.
+    pub(super) fn revoked(&self) -> &Revoked {
+        &self.revoked
     }
 
     pub(super) fn max_argument_bytes(&self) -> usize {
@@ -59,6 +67,7 @@ impl Account {
             max_waiting: self.max_waiting,
             max_calls: self.max_calls,
             max_argument_bytes: self.max_argument_bytes,
+            revoked: Arc::clone(&self.revoked),
             calls: Some(AtomicU64::new(self.max_calls)),
         })
     }

@@ -119,7 +119,7 @@ impl<H: Host> Connection<H> {
         driver: Arc<dyn Driver>,
         dialled: Option<Location>,
     ) -> Arc<Self> {
-        let account = Account::new(&config.limits);
+        let account = Account::new(&config.limits, vat.revoked());
         Arc::new(Self {
             vat: Arc::downgrade(vat),
             session: Mutex::new(Session::new(config)),

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::revoked::is_cut_off;
 use super::send::Work;
 use super::{Extension, Vat};
 use crate::error::Error;
@@ -82,6 +83,10 @@ impl<H: Host> Vat<H> {
         object: &H::Object,
         message: Message<'_, H>,
     ) -> Reply<H> {
+        if is_cut_off(&message, object) {
+            let error = Error::remote("PermissionError: the reference was revoked");
+            return Reply::Failure(H::failure(cx, error));
+        }
         // What a near object shows of itself is its language's business.
         if !message.is_near() && Extension::of(message.selector).is_some() {
             let error = Error::remote(

@@ -16,6 +16,7 @@
 //! | `incoming.rs` | what a received message does |
 //! | `opening.rs` | what waits for a session to open; two peers that connect to each other at once |
 //! | `recording.rs`, `replay.rs` | `map`: a function recorded here, and replayed for each item there |
+//! | `revoked.rs` | references that were taken back |
 //! | `send.rs` | sending a message to any reference |
 //! | `settle.rs` | settling promises, and keeping order when their messages change their way |
 //! | `turns.rs` | the queue of turns |
@@ -32,6 +33,7 @@ mod incoming;
 mod opening;
 mod recording;
 mod replay;
+mod revoked;
 mod send;
 mod settle;
 mod turns;
@@ -61,6 +63,9 @@ pub struct Vat<H: Host> {
     home: H::Home,
     /// Registered objects by swiss number. Whoever knows the number may fetch the object.
     registry: Mutex<HashMap<Vec<u8>, H::Object>>,
+    revoked: Arc<revoked::Revoked>,
+    /// The objects that were revoked.
+    kept: Mutex<Vec<H::Object>>,
     /// Chosen when it is first needed.
     turns: OnceLock<Arc<TurnQueue<H>>>,
     connections: Mutex<Vec<Weak<Connection<H>>>>,
@@ -90,6 +95,8 @@ impl<H: Host> Vat<H> {
         Arc::new(Self {
             home,
             registry: Mutex::new(HashMap::new()),
+            revoked: Arc::default(),
+            kept: Mutex::default(),
             turns: OnceLock::new(),
             connections: Mutex::new(Vec::new()),
             past: Mutex::new(Stats::default()),
@@ -149,6 +156,19 @@ impl<H: Host> Vat<H> {
     /// Takes a registration back; references that were fetched before stay good.
     pub fn unregister(&self, swiss: &[u8]) -> Option<H::Object> {
         lock(&self.registry).remove(swiss)
+    }
+
+    /// Takes all registrations of an object back.
+    fn unregister_all(&self, identity: usize) -> Vec<H::Object> {
+        let mut registry = lock(&self.registry);
+        let its: Vec<_> = registry
+            .iter()
+            .filter(|(_, object)| H::identity(object) == identity)
+            .map(|(swiss, _)| swiss.clone())
+            .collect();
+        its.iter()
+            .filter_map(|swiss| registry.remove(swiss))
+            .collect()
     }
 
     /// The object registered under `swiss`.

@@ -155,3 +155,22 @@ async fn a_peer_that_is_silent_or_one_too_many() {
         Ok(1)
     );
 }
+
+#[tokio::test]
+async fn whatever_was_revoked_is_reached_by_nobody() {
+    let (server, client) = (tub(1), tub(2));
+    server.listen_noise("127.0.0.1:0").await.unwrap();
+    let object: Arc<dyn marotte::Referenceable> = Arc::new(Echo);
+    let uri = server.register_arc(Arc::clone(&object), None).unwrap();
+    let remote = client.get_reference(&uri);
+    assert_eq!(
+        within(remote.send("echo", &(1,)).when::<i64>()).await,
+        Ok(1)
+    );
+    assert!(server.revoke_arc(&object));
+    assert!(!server.revoke(&Reference::from_arc(object)));
+    let error = within(remote.send("echo", &(1,)).when::<i64>())
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("revoked"), "{error}");
+}

@@ -331,6 +331,31 @@ impl Tub {
             .is_ok_and(|sturdy| self.0.vat.unregister(&sturdy.swiss).is_some())
     }
 
+    /// Breaks every reference to an object of ours that peers have or will have: see [`Vat::revoke`]. False if
+    /// it was revoked before, or is no object of ours.
+    ///
+    /// ```
+    /// # struct Log;
+    /// # #[marotte::remote]
+    /// # impl Log {}
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let tub = marotte::Tub::new();
+    /// let log = tub.reference(Log);       // passed to others, until
+    /// assert!(tub.revoke(&log));
+    /// # }
+    /// ```
+    pub fn revoke(&self, reference: &Reference) -> bool {
+        reference
+            .near()
+            .is_some_and(|object| self.0.vat.revoke((), &object))
+    }
+
+    /// As [`Self::revoke`], for an object that was registered as [`Self::register_arc`] does.
+    pub fn revoke_arc(&self, object: &Arc<dyn Referenceable>) -> bool {
+        self.0.vat.revoke((), object)
+    }
+
     /// A reference to an object of ours that can be sent to, here and by peers it is passed to.
     pub fn reference(&self, object: impl Referenceable) -> Reference {
         self.reference_arc(Arc::new(object))
