@@ -5,7 +5,7 @@ A runner has, whatever the loop: ``turns`` (the queue of all that runs there), `
 ``call_turns`` (the same, for the queue of turns), ``call_soon_threadsafe``, ``call_later``,
 ``call_later_threadsafe``, ``is_closed``, ``cancel``, ``resolve`` (a host name), ``create_future``,
 ``enter`` and ``leave`` (around the first step of a coroutine), ``resume`` (the rest of one), ``wait_for`` (any
-awaitable or Deferred; both return something with a ``cancel``), ``run_once`` and ``closing``.
+awaitable or Deferred), ``cancel_work`` (what these two return), ``run_once`` and ``closing``.
 """
 
 import asyncio
@@ -145,6 +145,14 @@ class AsyncioRunner:
     def cancel_soon(self, task, message):
         # A task that is cancelled before its first step never begins.
         self.loop.call_soon(task.cancel, message)
+
+    def cancel_work(self, work):
+        # A task that is cancelled before its first step never begins: what it was to wait for, or go
+        # on with, would not be told.
+        if isinstance(work, asyncio.Task):
+            self.loop.call_soon(work.cancel)
+        else:
+            work.cancel()
 
     def wait_for(self, awaitable, settle):
         if hasattr(awaitable, "addCallbacks"):
@@ -320,6 +328,9 @@ class BlockingRunner:
             "an async method had to wait, but its tub has no event loop: "
             "make the tub under asyncio or Twisted"
         )
+
+    def cancel_work(self, work):
+        work.cancel()
 
     def wait_for(self, awaitable, settle):
         if hasattr(awaitable, "addCallbacks"):

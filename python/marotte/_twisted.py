@@ -155,6 +155,9 @@ class TwistedRunner:
         deferred.addErrback(log.err)
         return deferred
 
+    def cancel_work(self, work):
+        work.cancel()
+
     def wait_for(self, awaitable, settle):
         if not isinstance(awaitable, defer.Deferred):
             awaitable = defer.ensureDeferred(_as_coroutine(awaitable))

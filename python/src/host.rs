@@ -51,7 +51,7 @@ pub(crate) enum Callback {
         kwargs: Option<Py<PyDict>>,
         result: Option<Py<Promise>>,
     },
-    /// The promise was cancelled: call this one's `cancel()`, a task's or a Deferred's.
+    /// The promise was cancelled: this is to be cancelled, a task or a Deferred.
     Cancel(Py<PyAny>),
     /// Somebody awaits: an asyncio future, or what stands in for one elsewhere.
     Future(Py<PyAny>),

@@ -247,7 +247,10 @@ pub(crate) fn call(py: Python<'_>, vat: &Arc<PyVat>, callback: Callback, outcome
             }
         }
         Callback::Cancel(work) => {
-            if let Err(error) = work.call_method0(py, intern!(py, "cancel")) {
+            let runner = vat.home().runner(py);
+            if let Err(error) =
+                runner.and_then(|it| it.call_method1(intern!(py, "cancel_work"), (&work,)))
+            {
                 log_exception(py, "cannot cancel what a method waits for", &error);
             }
         }

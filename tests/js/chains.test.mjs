@@ -1,5 +1,6 @@
 // Promises that depend on one another: chains longer than any stack, circles, and how cancelling reaches back through them.
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import {
   CancelledError, Deferred, Referenceable, RemoteError, callSignal, flushEventualQueue, makePromise, promiseFor, send, sendOnly, state,
@@ -342,4 +343,67 @@ test("a promise that others have breaks when its resolver is dropped", async (t)
   assert.equal(state(kept.of), "eventual", "the method holds the resolver");
   kept.smash(new RangeError("mine"));
   assert.equal((await failure(kept.of)).message, "mine");
+});
+
+test("cancelling a map over a list that is here reaches its calls", async (t) => {
+  const worker = new Worker();
+  const { remote } = await pair(t, worker);
+  const [early, resolveEarly] = makePromise();
+  const far = await remote.others(2);
+  const here = [() => promiseFor([worker, worker]), () => early, () => promiseFor(far)];
+  for (const list of here) {
+    worker.begun = 0;
+    worker.ended = [];
+    const results = list()._map((each) => ({ result: each.signal() }));
+    if (list() === early) resolveEarly([worker, worker]);
+    await until(() => worker.begun === 2);
+    results._cancel();
+    await until(() => worker.ended.length === 2);
+    assert.ok((await failure(results)) instanceof CancelledError);
+  }
+});
+
+test("a method that cancels its own call is told, and what fails late is nobody's failure", async () => {
+  const unhandled = [];
+  const note = (error) => unhandled.push(error);
+  process.on("unhandledRejection", note);
+  let call, aborted;
+  call = send({
+    work() {
+      callSignal().addEventListener("abort", () => (aborted = true));
+      call._cancel();
+      return Promise.reject(new Error("late"));
+    },
+  }).work();
+  assert.ok((await failure(call)) instanceof CancelledError);
+  assert.equal(aborted, true);
+  const [promise, resolve] = makePromise();
+  promise._except(() => {});
+  promise._cancel();
+  resolve(Promise.reject(new Error("late")));
+  await new Promise((done) => setTimeout(done, 10));
+  process.off("unhandledRejection", note);
+  assert.deepEqual(unhandled, []);
+});
+
+test("a console that throws stops nothing", () => {
+  // In a program of its own: the test runner looks at uncaught exceptions, too.
+  const program = `
+    import { Referenceable, Tub, makePromise } from "../../wasm/dist/node.js";
+    const [server, client] = [new Tub(), new Tub()];
+    await server.listen();
+    const far = await client.getReference(server.registerReference(new (class extends Referenceable {})()));
+    far.notifyOnDisconnect(() => { throw new Error("handler"); });
+    const thrown = new Promise((resolve) => process.once("uncaughtException", (error) => resolve(error.message)));
+    console.error = () => { throw new Error("console"); };
+    client.close();
+    const [promise, resolve] = makePromise();
+    const when = promise._when();
+    resolve(7);
+    console.log(await thrown, await when);
+    await server.close();
+  `;
+  const run = spawnSync(process.execPath, ["--input-type=module", "-e", program], { cwd: import.meta.dirname, encoding: "utf8" });
+  assert.equal(run.stderr, "");
+  assert.equal(run.stdout, "console 7\n");
 });

@@ -300,3 +300,34 @@ def test_tables_are_empty_after_calls_are_cancelled_that_others_hold_up():
             assert marotte.state(worker.shared) == "eventual"
 
     run(test)
+
+
+@pytest.mark.parametrize("kind", ["coroutine", "deferred", "future", "cleanup"])
+@pytest.mark.parametrize("steps", [0, 1, 2, 3])
+def test_a_call_that_is_cancelled_as_soon_as_it_has_begun_is_told(kind, steps):
+    class Cleaner(Worker):
+        async def remote_cleanup(self):
+            self.begun += 1
+            try:
+                await asyncio.sleep(60)
+            finally:
+                await asyncio.sleep(0.01)
+                self.ended.append("cleanup")
+
+    async def test():
+        worker = Cleaner()
+        with marotte.Tub() as server, marotte.Tub() as client:
+            server.listen("tcp://127.0.0.1:0")
+            far = await client.getReference(server.registerReference(worker))
+            call = getattr(far, kind)()
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            call._cancel()
+            with pytest.raises(CancelledError):
+                await call
+            # Before it has begun is right, too.
+            assert await far.here() == "here"
+            await until(lambda: len(worker.ended) == worker.begun)
+            assert worker.ended == [kind] * worker.begun
+
+    run(test)

@@ -24,7 +24,7 @@ function doSteps(): void {
     try {
       steps[next]!();
     } catch (error) {
-      report(error);
+      reportLater(error);
     }
     // What is done is not to be held by what follows, however long that is.
     if (next === 1000) {
@@ -34,6 +34,11 @@ function doSteps(): void {
   }
   steps.length = 0;
   isBusy = false;
+}
+
+/** Reports in a job of its own: whatever the console does, what waits is done. */
+function reportLater(error: unknown): void {
+  queueMicrotask(() => report(error));
 }
 
 /** Somebody whom the core tells of the end of a promise. */

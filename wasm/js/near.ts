@@ -80,6 +80,17 @@ export function promiseOf(value: unknown): unknown {
   return promise.proxy;
 }
 
+/** The promises in a value. */
+export function* promisesIn(value: unknown): Generator<PromiseState> {
+  const state = stateOf(value);
+  if (state instanceof PromiseState) yield state;
+  else if (!state && typeof value === "object" && value !== null) {
+    if (Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype) {
+      for (const part of Object.values(value)) yield* promisesIn(part);
+    }
+  }
+}
+
 /** A value with its promises' values in their places, as a native promise. */
 export async function whole(value: unknown): Promise<unknown> {
   const state = stateOf(value);
@@ -110,7 +121,10 @@ export function sendNear(target: unknown, selector: string | null, args: unknown
       const value = withCall(
         () => callNear(target, selector, args),
         (abort) => {
-          if (result) result.onCancel = abort;
+          if (!result) return;
+          if (result.isPending) result.onCancel = abort;
+          // By the method itself.
+          else abort(result.value);
         },
       );
       if (result) result.resolve(value);

@@ -4,7 +4,7 @@ import { CancelledError } from "./deferred-errors.js";
 import { RemoteError, report } from "./errors.js";
 import { inOrder, listeners } from "./events.js";
 import { FarState } from "./far.js";
-import { partOf, promiseOf, recorded, sendNear, whole } from "./near.js";
+import { partOf, promiseOf, promisesIn, recorded, sendNear, whole } from "./near.js";
 import { Referenceable } from "./objects.js";
 import { platform } from "./platform.js";
 import { Base, GET, current, deliver } from "./reference.js";
@@ -116,6 +116,11 @@ export abstract class PromiseState extends Base {
     const at = this.reactions.findIndex(({ by }) => by === dependent);
     if (at >= 0) this.reactions.splice(at, 1);
     return this.isAbandoned();
+  }
+
+  /** The one who has the promise needs it no more; it has waited for it by a native promise. */
+  giveUp(reason: unknown): void {
+    if (this.isResult && !this.isUsed && this.reactions.filter(({ waits }) => waits).length <= 1) this.cancel(reason);
   }
 
   /** True for a result that nobody waits for, and nobody has sent messages to or passed on. */
@@ -285,8 +290,15 @@ export abstract class PromiseState extends Base {
     if (this.value === null || this.value === undefined) return this.proxy;
     const list = LocalPromiseState.result();
     const { value } = this;
-    if (Array.isArray(value)) list.resolve(Promise.all(recorded.here(() => value.map((item) => f(promiseOf(item)))).map(whole)));
-    else list.smash(new TypeError("only a list can be mapped over"));
+    if (!Array.isArray(value)) {
+      list.smash(new TypeError("only a list can be mapped over"));
+      return list.proxy;
+    }
+    const results = recorded.here(() => value.map((item) => f(promiseOf(item))));
+    list.onCancel = (reason) => {
+      for (const promise of promisesIn(results)) promise.giveUp(reason);
+    };
+    list.resolve(Promise.all(results.map(whole)));
     return list.proxy;
   }
 
@@ -387,6 +399,7 @@ export class LocalPromiseState extends PromiseState {
   private messages: (() => void)[] = [];
   private isForwarding = false;
   private isForsaken = false;
+  private wasCancelled = false;
   /** Who wants to know where it leads to, as soon as that is somewhere else. */
   private followers: ((end: PromiseState) => void)[] = [];
   /** Who works on it. */
@@ -406,7 +419,11 @@ export class LocalPromiseState extends PromiseState {
 
   /** Resolves the promise, unless that was done before. */
   resolve(value: unknown): void {
-    if (this.isResolved) return;
+    if (this.isResolved) {
+      // Whoever cancelled it needs no failure that comes late, either.
+      if (this.wasCancelled && value instanceof Promise) value.catch(() => {});
+      return;
+    }
     this.isResolved = true;
     this.decide(value);
   }
@@ -420,10 +437,10 @@ export class LocalPromiseState extends PromiseState {
   /** Nobody can resolve it any more. Here it stays pending, as native promises do; but others are not to wait for ever. */
   forsake(): void {
     this.isForsaken = true;
-    if (!this.isResolved && this.followers.length) this.giveUp();
+    if (!this.isResolved && this.followers.length) this.breakForsaken();
   }
 
-  private giveUp(): void {
+  private breakForsaken(): void {
     // Without anybody who waits it is nobody's failure.
     this.isLookedAt = true;
     this.smash(new RemoteError("RuntimeError: the resolver was dropped, so nobody will resolve the promise"));
@@ -585,7 +602,7 @@ export class LocalPromiseState extends PromiseState {
     const next = this.isPending ? this.next() : this;
     if (next !== this || !this.isPending) return f(next);
     this.followers.push(f);
-    if (this.isForsaken) this.giveUp();
+    if (this.isForsaken) this.breakForsaken();
   }
 
   private tellFollowers(): void {
@@ -597,6 +614,7 @@ export class LocalPromiseState extends PromiseState {
 
   protected stop(reason: unknown): PromiseState | undefined {
     const { onCancel, follows, source } = this;
+    this.wasCancelled = true;
     this.settle(true, reason);
     onCancel?.(reason);
     return follows ?? source;
