@@ -27,6 +27,8 @@ pub struct Deframer {
     needed: usize,
     /// How far the unfinished raw message has been read, so that no byte is read twice.
     resume: Resume,
+    /// True once the stream was broken: where the next message begins is not known then.
+    is_broken: bool,
 }
 
 /// Where reading a raw message goes on when more of it has come.
@@ -57,14 +59,31 @@ impl Deframer {
             partial: Vec::new(),
             needed: 0,
             resume: Resume::default(),
+            is_broken: false,
         }
     }
 
     /// Takes the next piece of the stream and gives each message that it completes to `handle`.
     ///
     /// # Errors
-    /// A broken frame, a message above the limit, or what `handle` returns.
+    /// A broken frame, a message above the limit, or what `handle` returns. After that nothing more is
+    /// taken.
     pub fn feed(
+        &mut self,
+        piece: &[u8],
+        handle: &mut dyn FnMut(&[u8]) -> Result<(), CloseReason>,
+    ) -> Result<(), CloseReason> {
+        if self.is_broken {
+            let why = "the stream goes on after its end".to_owned();
+            return Err(CloseReason::Protocol(why));
+        }
+        self.feed_next(piece, handle).inspect_err(|_| {
+            self.is_broken = true;
+            self.partial = Vec::new();
+        })
+    }
+
+    fn feed_next(
         &mut self,
         piece: &[u8],
         handle: &mut dyn FnMut(&[u8]) -> Result<(), CloseReason>,
@@ -216,4 +235,28 @@ impl Deframer {
 
 fn too_long() -> CloseReason {
     CloseReason::Protocol("limit passed: max_message_bytes".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_taken_once_the_stream_was_broken() {
+        // What was read of the message before that must be forgotten, too. (Found by fuzzing.)
+        for pieces in [
+            [&b"<4'list300:"[..], &[b'?'; 400], b"<"],
+            [b"<1'a", b">x", b"<1'a>"],
+            [b"5:<1'a>", b"x", b"5:<1'a>"],
+        ] {
+            let mut deframer = Deframer::new(Limits::default());
+            let results = pieces.map(|piece| deframer.feed(piece, &mut |_| Ok(())));
+            assert!(results[2].is_err(), "{results:?}");
+            assert!(!deframer.is_partial());
+        }
+        let mut deframer = Deframer::new(Limits::default());
+        let refuse = &mut |_: &[u8]| Err(CloseReason::Local("enough".to_owned()));
+        assert!(deframer.feed(b"5:<1'a>5:<1'b>", refuse).is_err());
+        assert!(deframer.feed(b"5:<1'a>", &mut |_| Ok(())).is_err());
+    }
 }
