@@ -11,14 +11,21 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PEERS = pathlib.Path(__file__).with_name("peers")
 CHECKS = ["fetch", "chain", "values", "error", "callback", "promise"]
-# Node has no TCP transport: its package is the browser's.
-MATRIX = [
-    (client, server, scheme)
-    for client in ("rust", "python", "node")
-    for server in ("rust", "python", "node")
-    for scheme in ("tcp", "ws")
-    if scheme == "ws" or "node" not in (client, server)
-]
+
+
+def pairs(*schemes):
+    """Every client with every server. Node has WebSockets only: its package is the browser's."""
+    return [
+        (client, server, scheme)
+        for client in ("rust", "python", "node")
+        for server in ("rust", "python", "node")
+        for scheme in schemes
+        if scheme.endswith("ws") or "node" not in (client, server)
+    ]
+
+
+PLAIN = pairs("tcp", "ws")
+MATRIX = PLAIN + pairs("noise", "noise+ws")
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-// The Node side of the tests between languages: `node peer.mjs serve ws` prints a URI and serves until it is killed;
+// The Node side of the tests between languages: `node peer.mjs serve ws|noise+ws` prints a URI and serves until it is killed;
 // `node peer.mjs call URI` prints a line for each check, and `node peer.mjs chains URI` what chains of up to eight calls
 // cost: a line of JSON for each.
 import assert from "node:assert/strict";
@@ -117,9 +117,9 @@ async function chains(uri) {
   await tub.close();
 }
 
-async function serve() {
+async function serve(scheme) {
   const tub = new Tub();
-  await tub.listen("ws://127.0.0.1:0");
+  await tub.listen(`${scheme}://127.0.0.1:0`);
   console.log(tub.registerReference(new Service()));
 }
 

@@ -1,4 +1,4 @@
-"""The Python side of the tests between languages: ``peer.py serve tcp|ws`` prints a URI and serves
+"""The Python side of the tests between languages: ``peer.py serve tcp|ws|noise|noise+ws`` prints a URI and serves
 until it is killed; ``peer.py call URI`` prints a line for each check,
 ``peer.py chain URI`` what a chain of dependent calls gives, and ``peer.py chains URI`` what chains of
 up to eight calls cost: a line of JSON for each."""
