@@ -26,8 +26,11 @@ class Node extends Referenceable {
   }
 }
 
-let browser, page, uri;
-const tub = new Tub();
+let browser, page;
+const uris = {};
+/** What is inside of the WebSocket. */
+const SCHEMES = ["ws", "noise+ws"];
+const tubs = SCHEMES.map(() => new Tub());
 const web = createServer(async (request, response) => {
   try {
     const name = request.url.slice(1);
@@ -40,8 +43,10 @@ const web = createServer(async (request, response) => {
 });
 
 before(async () => {
-  await tub.listen();
-  uri = tub.registerReference(new Node());
+  for (const [index, scheme] of SCHEMES.entries()) {
+    await tubs[index].listen(`${scheme}://127.0.0.1:0`);
+    uris[scheme] = tubs[index].registerReference(new Node());
+  }
   await new Promise((resolve) => web.listen(0, "127.0.0.1", resolve));
   const executablePath = process.env.MAROTTE_CHROMIUM ?? "/usr/bin/chromium";
   browser = await chromium.launch({ executablePath, args: FLAGS });
@@ -53,42 +58,44 @@ after(async () => {
   await browser?.close();
   web.close();
   web.closeAllConnections();
-  await tub.close();
+  for (const tub of tubs) await tub.close();
 });
 
-test("a page makes a pipelined chain, calls back, and passes values", async () => {
-  const seen = await page.evaluate(async (uri) => {
-    const { Tub } = await import("/index.js");
-    const tub = new Tub();
-    const remote = tub.getReference(uri);
-    const chain = await remote.next().next().value();
-    const trips = tub.stats().round_trips;
-    const echo = await remote.echo({ a: [1, "é", null, -0.5], big: 2n ** 70n === (await remote.echo(2n ** 70n)) });
-    const bytes = (await remote.echo(new Uint8Array(100_000).fill(3))).reduce((sum, byte) => sum + byte, 0);
-    const call = await remote.call((x) => x * 2);
-    tub.close();
-    return { chain, trips, echo, bytes, call };
-  }, uri);
-  assert.deepEqual(seen, { chain: 4, trips: 1, echo: { a: [1, "é", null, -0.5], big: true }, bytes: 300_000, call: 40 });
-});
+for (const scheme of SCHEMES) {
+  test(`a page makes a pipelined chain, calls back, and passes values: ${scheme}`, async () => {
+    const seen = await page.evaluate(async (uri) => {
+      const { Tub } = await import("/index.js");
+      const tub = new Tub();
+      const remote = tub.getReference(uri);
+      const chain = await remote.next().next().value();
+      const trips = tub.stats().round_trips;
+      const echo = await remote.echo({ a: [1, "é", null, -0.5], big: 2n ** 70n === (await remote.echo(2n ** 70n)) });
+      const bytes = (await remote.echo(new Uint8Array(100_000).fill(3))).reduce((sum, byte) => sum + byte, 0);
+      const call = await remote.call((x) => x * 2);
+      tub.close();
+      return { chain, trips, echo, bytes, call };
+    }, uris[scheme]);
+    assert.deepEqual(seen, { chain: 4, trips: 1, echo: { a: [1, "é", null, -0.5], big: true }, bytes: 300_000, call: 40 });
+  });
 
-test("a page with 64 callers writes in batches", async () => {
-  const { calls, writes } = await page.evaluate(async (uri) => {
-    const { Tub } = await import("/index.js");
-    const tub = new Tub();
-    const remote = tub.getReference(uri);
-    await remote;
-    const before = tub.stats();
-    await Promise.all(Array.from({ length: 64 }, async () => {
-      for (let i = 0; i < 20; i++) await remote.value();
-    }));
-    const after = tub.stats();
-    tub.close();
-    return { calls: after.calls_sent - before.calls_sent, writes: after.writes - before.writes };
-  }, uri);
-  assert.equal(calls, 1280);
-  assert.ok(writes <= 128, `${writes} writes`);
-});
+  test(`a page with 64 callers writes in batches: ${scheme}`, async () => {
+    const { calls, writes } = await page.evaluate(async (uri) => {
+      const { Tub } = await import("/index.js");
+      const tub = new Tub();
+      const remote = tub.getReference(uri);
+      await remote;
+      const before = tub.stats();
+      await Promise.all(Array.from({ length: 64 }, async () => {
+        for (let i = 0; i < 20; i++) await remote.value();
+      }));
+      const after = tub.stats();
+      tub.close();
+      return { calls: after.calls_sent - before.calls_sent, writes: after.writes - before.writes };
+    }, uris[scheme]);
+    assert.equal(calls, 1280);
+    assert.ok(writes <= 128, `${writes} writes`);
+  });
+}
 
 test("Deferreds in a page: chains, promises, timeouts, and a failure that is reported", async () => {
   const logged = [];
@@ -117,7 +124,7 @@ test("Deferreds in a page: chains, promises, timeouts, and a failure that is rep
     await reported;
     tub.close();
     return { all, bottom, aborted: controller.signal.aborted };
-  }, uri);
+  }, uris.ws);
   assert.deepEqual(seen, { all: [42, "TimeoutError", true], bottom: "bottom", aborted: true });
   assert.ok(logged.some((text) => /nobody handled it.*RangeError: nobody's/s.test(text)), logged.join("\n"));
 });

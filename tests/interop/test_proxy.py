@@ -13,7 +13,7 @@ import pytest
 from test_matrix import CHECKS, PEERS, ROOT
 
 sys.path.append(str(PEERS))
-from peer import Service  # noqa: E402 - a program, which is not on the path by itself
+from peer import Service
 
 CONFIG = """
 daemon off;
