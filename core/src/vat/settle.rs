@@ -197,8 +197,7 @@ impl<H: Host> Vat<H> {
         };
         let end = loop {
             if H::is_same_promise(promise, &other) {
-                let error = Error::Misuse("a promise cannot be resolved to itself".to_owned());
-                return Some(Outcome::Broken(H::failure(cx, error)));
+                return Some(circle::<H>(cx));
             }
             let next = H::with_cell(cx, &other, |cell| {
                 // Its failure will be this one's, which may follow the one that it leads to.
@@ -239,6 +238,10 @@ impl<H: Host> Vat<H> {
         self.tell_owner(cx, promise, &end);
         if let Some(embargo) = &embargo {
             self.lift_after(cx, fence, embargo, work);
+        }
+        // Meanwhile another thread may have led the end here.
+        if leads_to::<H>(cx, &end, promise) {
+            return Some(circle::<H>(cx));
         }
         let feed = Reaction::Feed(H::dup_promise(cx, promise));
         H::with_cell(cx, &end, |cell| match cell.react(feed) {
@@ -289,6 +292,29 @@ impl<H: Host> Vat<H> {
             }
         }
     }
+}
+
+fn circle<H: Host>(cx: H::Cx<'_>) -> Outcome<H> {
+    let error = Error::Misuse("a promise cannot be resolved to itself".to_owned());
+    Outcome::Broken(H::failure(cx, error))
+}
+
+/// True if a promise was resolved to another one, be it by way of more.
+fn leads_to<H: Host>(cx: H::Cx<'_>, from: &H::Promise, to: &H::Promise) -> bool {
+    let next = |promise: &H::Promise| {
+        H::with_cell(cx, promise, |cell| match cell.route() {
+            Some(Route::Chained(next)) => Some(H::dup_promise(cx, next)),
+            _ => None,
+        })
+    };
+    let mut here = next(from);
+    while let Some(promise) = here {
+        if H::is_same_promise(&promise, to) {
+            return true;
+        }
+        here = next(&promise);
+    }
+    false
 }
 
 /// The promise of that peer's which a pending one is, or was resolved to.

@@ -410,3 +410,26 @@ async fn a_broken_promise_that_nobody_looks_at_is_reported_once() {
     }
     assert_eq!(told.try_iter().count(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_circle_that_two_threads_close_at_once_breaks() {
+    let tub = Tub::new();
+    for _ in 0..2_000 {
+        let ((a, of_a), (b, of_b)) = (tub.make_promise(), tub.make_promise());
+        let start = Arc::new(std::sync::Barrier::new(2));
+        let threads = [(of_a, b.clone()), (of_b, a.clone())].map(|(resolver, other)| {
+            let start = Arc::clone(&start);
+            std::thread::spawn(move || {
+                start.wait();
+                resolver.follow(other);
+            })
+        });
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        for promise in [a, b] {
+            let error = within(promise.when::<()>()).await.unwrap_err();
+            assert!(error.to_string().contains("itself"), "{error}");
+        }
+    }
+}
