@@ -138,3 +138,17 @@ test("a peer that is silent for too long, or calls too often", async (t) => {
   assert.match(results.at(-1).reason.message, /max_calls_per_second/);
   await client.close();
 });
+
+test("times longer than any timer's are waited for, not looked at all the while", async (t) => {
+  const warnings = [];
+  const note = ({ name }) => warnings.push(name);
+  process.on("warning", note);
+  t.after(() => process.off("warning", note));
+  const limits = { idleMs: 2 ** 40, handshakeMs: 2 ** 40 };
+  const { remote } = await pair(t, { server: { limits }, client: { limits } });
+  assert.equal(await remote.echo(1), 1);
+  await sleep(20);
+  assert.equal(await remote.echo(2), 2);
+  // Node makes one millisecond of such a time, and says so.
+  assert.deepEqual(warnings, []);
+});

@@ -39,6 +39,9 @@ export type Kind = (typeof Kind)[keyof typeof Kind];
 
 /** Milliseconds on a clock that never jumps. */
 const now = (): number => performance.now();
+/** Timers take no more: a longer one would end at once. Whoever looks too early looks again. */
+const LONGEST_MS = 2 ** 31 - 1;
+const lookIn = (ms: number, look: () => void): { cancel(): void } => platform.delay(look, Math.min(ms + 1, LONGEST_MS));
 
 export class Connection implements SocketOwner {
   readonly number: number;
@@ -60,7 +63,7 @@ export class Connection implements SocketOwner {
       throw new TypeError(`the reference to ${peer}.noise names no key: the part before .noise must be one in base32`);
     }
     connections[this.number] = this;
-    this.deadline = platform.delay(this.look, handshakeMs + 1);
+    this.deadline = lookIn(handshakeMs, this.look);
   }
 
   /** Ends a connection whose peer has been silent for too long, and looks again when it may have been. */
@@ -68,7 +71,7 @@ export class Connection implements SocketOwner {
     if (this.isClosed) return;
     if (wasm.handle_timeout(this.number, now())) return this.finish();
     const due = wasm.deadline(this.number);
-    if (due >= 0) this.deadline = platform.delay(this.look, due - now() + 1);
+    if (due >= 0) this.deadline = lookIn(due - now(), this.look);
   };
 
   // What the core asks for.
