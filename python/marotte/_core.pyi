@@ -537,7 +537,8 @@ class Listener:
 
     @property
     def port(self) -> int:
-        """The port that is listened on: the system's choice if 0 was asked for."""
+        """The port that is listened on: the system's choice if 0 was asked for; 0 for a path in the
+        file system."""
 
     @property
     def location(self) -> str:
@@ -660,22 +661,58 @@ class Tub:
         """
 
     def listen(self, address: str, url: str | None = None) -> Listener:
-        """Accepts connections at ``noise://host:port``, ``noise+ws://host:port``, ``tcp://host:port``
-        or ``ws://host:port``. The first is encrypted, and both ends show by their keys who they are;
-        the second is the same inside of a WebSocket, for browsers and for the way through proxies.
-        The others are plain text, for networks that can be trusted. With port 0 the system chooses
-        one. ``url`` is what peers connect to instead, if a WebSocket is behind a proxy:
-        ``"wss://example.org/marotte"``.
+        """Accepts connections at
+
+        - ``noise://host:port``: encrypted, and both ends show by their keys who they are;
+        - ``noise+ws://host:port``: the same inside of WebSockets, for browsers and for the way
+          through proxies;
+        - ``noise+unix:///path``: the same for programs of this machine;
+        - ``tcp://host:port`` or ``ws://host:port``: plain text, for networks that can be trusted.
+
+        With port 0 the system chooses one. ``url`` is what peers connect to instead, if not there:
+        ``"wss://example.org/marotte"`` for a WebSocket behind a proxy, ``"noise://example.org:9000"``
+        where the address says nothing to others, as ``0.0.0.0``.
 
         URIs lead to all listeners of one kind, encrypted or not; of several kinds, to those of the
-        first. Raises ``ValueError`` for another kind of address, ``OSError`` if the port cannot be
-        opened.
+        first. Whoever uses one tries all ways at once, and takes the first on which a peer shows that
+        it has the key in the URI. An encrypted listener is shared by the tubs that :meth:`makeTub`
+        makes.
+
+        Raises ``ValueError`` for another kind of address, ``OSError`` if the port cannot be opened.
 
         >>> import marotte
         >>> with marotte.Tub(runner="blocking") as tub:
         ...     tub.listen("udp://127.0.0.1:0")
         Traceback (most recent call last):
-        ValueError: cannot listen at "udp://127.0.0.1:0"; it must be noise://host:port, noise+ws://host:port, tcp://host:port or ws://host:port
+        ValueError: cannot listen at "udp://127.0.0.1:0"; it must be noise://host:port, noise+ws://host:port, noise+unix:///path, tcp://host:port or ws://host:port
+        """
+
+    def makeTub(self, *, keyfile: str | PathLike[str] | None = None) -> Tub:
+        """Another tub, with a new identity (or the one that is kept in ``keyfile``) and the same
+        options, that is found where this one is, now and later: each of their encrypted listeners
+        is the other's, too, and whoever connects says by the key in the URI whom they want.
+        Listeners in plain text are not shared.
+
+        It is cheap, and closing it breaks the references to its objects, and no others: a lifetime
+        for objects that are to end together. Listeners close with the last tub that is found there.
+
+        Raises ``RuntimeError`` if this tub was closed, ``OSError`` if the key cannot be kept.
+
+        >>> import asyncio, marotte
+        >>> async def main():
+        ...     with marotte.Tub() as shop, marotte.Tub() as client:
+        ...         shop.listen("noise://127.0.0.1:0")
+        ...         visit = shop.makeTub()
+        ...         cart = client.getReference(visit.registerReference(lambda: "three pears"))
+        ...         print(await cart())
+        ...         visit.close()
+        ...         try:
+        ...             await cart()
+        ...         except marotte.DisconnectedError as error:
+        ...             print(error)
+        >>> asyncio.run(main())
+        three pears
+        the peer ended the session: the tub was closed
         """
 
     def registerReference(self, obj: object, name: str | None = None) -> str:

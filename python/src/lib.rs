@@ -4,14 +4,18 @@
 mod bigint;
 mod convert;
 mod deferred;
+mod dialling;
 mod errors;
+mod greeting;
 mod host;
 mod idle;
 mod invoke;
 mod local;
+mod ports;
 mod promise;
 mod reference;
 mod socket;
+mod stream;
 mod task;
 mod tub;
 mod values;
@@ -33,11 +37,13 @@ mod _core {
     #[pymodule_export]
     use crate::local::{LocalVat, Resolver, Send};
     #[pymodule_export]
+    use crate::ports::Listener;
+    #[pymodule_export]
     use crate::promise::Promise;
     #[pymodule_export]
     use crate::reference::{Method, RemoteReference};
     #[pymodule_export]
-    use crate::tub::{Listener, Tub, Turns};
+    use crate::tub::{Tub, Turns};
     #[pymodule_export]
     use crate::values::{PySturdyRef, Referenceable};
 

@@ -2,22 +2,20 @@
 //! says when it is readable or writable.
 
 use std::cell::RefCell;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use marotte::Location;
 use marotte::captp::{CloseReason, Config};
-use marotte::transport::{Visit, Wire, keep_alive};
+use marotte::transport::{Visit, Way, Wire};
 use marotte::vat::{Connection, Driver};
 use pyo3::intern;
 use pyo3::prelude::*;
-use socket2::{Domain, Socket as RawSocket, Type};
 
+use crate::dialling::Dialling;
 use crate::errors::{aside, log_exception};
 use crate::host::{PyHost, PyVat};
+use crate::stream::{Got, Stream};
 
 /// Bytes read at once.
 const READ_SIZE: usize = 256 << 10;
@@ -111,11 +109,8 @@ impl Driver for LoopDriver {
 ///        └───────────┴────────────────────▲
 /// ```
 enum State {
-    /// The addresses that are left to try, last one first, and the name that was given.
-    Connecting {
-        left: Vec<SocketAddr>,
-        name: String,
-    },
+    /// What looks for a way, from when it has begun.
+    Connecting(Option<Py<Dialling>>),
     Open,
     /// The session has ended; what the peer still sends is thrown away for a moment.
     Lingering,
@@ -124,7 +119,7 @@ enum State {
 
 struct Io {
     state: State,
-    stream: Option<TcpStream>,
+    stream: Option<Stream>,
     /// Taken out while messages are dispatched, so that no lock is held across Python code.
     wire: Option<Wire>,
     /// True while the loop watches for the socket to become writable.
@@ -146,7 +141,6 @@ pub(crate) struct Socket {
     connection: Arc<Connection<PyHost>>,
     driver: Arc<LoopDriver>,
     epoch: Instant,
-    silence_ms: u64,
     io: Mutex<Io>,
 }
 
@@ -161,35 +155,25 @@ impl Socket {
         py: Python<'_>,
         context: Context,
         config: Config,
-        wire: Wire,
         to: Option<&Location>,
-        stream: Option<TcpStream>,
+        open: Option<(Stream, Wire)>,
         visit: Option<Visit>,
     ) -> PyResult<Py<Self>> {
         let Context { vat, epoch } = context;
         let due_ms = config.now_ms.saturating_add(config.limits.handshake_ms);
-        let silence_ms = config.limits.silence_ms;
-        if let Some(stream) = &stream {
-            keep_alive(stream, silence_ms);
-        }
         let driver = LoopDriver::new(&vat);
         let (connection, state) = match to {
             Some(to) => {
                 let connection = vat.dial(config, Arc::clone(&driver) as _, to.clone());
-                (
-                    connection,
-                    State::Connecting {
-                        left: Vec::new(),
-                        name: String::new(),
-                    },
-                )
+                (connection, State::Connecting(None))
             }
             None => (vat.connect(config, Arc::clone(&driver) as _), State::Open),
         };
+        let (stream, wire) = open.unzip();
         let io = Io {
             state,
             stream,
-            wire: Some(wire),
+            wire,
             writing: false,
             paused: false,
             deadline: None,
@@ -203,7 +187,6 @@ impl Socket {
                 connection,
                 driver: Arc::clone(&driver),
                 epoch,
-                silence_ms,
                 io: Mutex::new(io),
             },
         )?;
@@ -258,32 +241,47 @@ impl Socket {
         context: Context,
         config: Config,
         wire: Wire,
-        stream: TcpStream,
-        visit: Visit,
+        stream: Stream,
+        visit: Option<Visit>,
     ) -> PyResult<()> {
-        stream.set_nonblocking(true)?;
-        let socket = Self::create(py, context, config, wire, None, Some(stream), Some(visit))?;
+        let socket = Self::create(py, context, config, None, Some((stream, wire)), visit)?;
         Self::opened(socket.bind(py))
     }
 
-    /// Makes a connection. `addresses` follow by [`Self::try_addresses`].
+    /// Makes a connection by one of those ways.
     pub(crate) fn connecting(
         py: Python<'_>,
         context: Context,
         config: Config,
-        wire: Wire,
+        ways: Vec<Way>,
         to: &Location,
-        address: String,
-    ) -> PyResult<Py<Self>> {
-        let socket = Self::create(py, context, config, wire, Some(to), None, None)?;
-        if let State::Connecting { name, .. } = &mut socket.get().io().state {
-            *name = address;
-        }
-        Ok(socket)
+    ) -> PyResult<Arc<Connection<PyHost>>> {
+        let silence_ms = config.limits.silence_ms;
+        let socket = Self::create(py, context, config, Some(to), None, None)?;
+        let this = socket.get();
+        let connection = Arc::clone(&this.connection);
+        let runner = this.vat.home().runner(py)?;
+        Dialling::begin(py, runner, &socket, ways, silence_ms)?;
+        Ok(connection)
     }
 
-    pub(crate) fn connection(&self) -> &Arc<Connection<PyHost>> {
-        &self.connection
+    /// What looks for a way, so that it can be ended.
+    pub(crate) fn goes_by(&self, dialling: &Bound<'_, Dialling>) {
+        self.io().state = State::Connecting(Some(dialling.clone().unbind()));
+    }
+
+    /// A way was found.
+    pub(crate) fn connected(slf: &Bound<'_, Self>, stream: Stream, wire: Wire) -> PyResult<()> {
+        {
+            let mut io = slf.get().io();
+            if !matches!(io.state, State::Connecting(_)) {
+                return Ok(());
+            }
+            io.state = State::Open;
+            io.stream = Some(stream);
+            io.wire = Some(wire);
+        }
+        Self::opened(slf)
     }
 
     fn is_congested(&self) -> bool {
@@ -296,53 +294,13 @@ impl Socket {
         let fd = {
             let mut io = self.io();
             io.paused = true;
-            io.stream.as_ref().map_or(-1, AsRawFd::as_raw_fd)
+            io.stream.as_ref().map_or(-1, Stream::fd)
         };
         self.watch(slf, "remove_reader", fd, None)
     }
 
     fn io(&self) -> MutexGuard<'_, Io> {
         self.io.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Tries the addresses in order, until one answers.
-    pub(crate) fn try_addresses(
-        slf: &Bound<'_, Self>,
-        mut addresses: Vec<SocketAddr>,
-    ) -> PyResult<()> {
-        addresses.reverse();
-        let mut io = slf.get().io();
-        if let State::Connecting { left, .. } = &mut io.state {
-            *left = addresses;
-        }
-        drop(io);
-        Self::try_next(slf, "the name has no address".to_owned())
-    }
-
-    fn try_next(slf: &Bound<'_, Self>, mut problem: String) -> PyResult<()> {
-        let this = slf.get();
-        loop {
-            let mut io = this.io();
-            let State::Connecting { left, name } = &mut io.state else {
-                return Ok(());
-            };
-            let Some(address) = left.pop() else {
-                let reason = format!("cannot connect to {name}: {problem}");
-                drop(io);
-                return Self::fail(slf, CloseReason::Lost(reason));
-            };
-            match start_connect(address) {
-                Ok(stream) => {
-                    keep_alive(&stream, this.silence_ms);
-                    let fd = stream.as_raw_fd();
-                    io.stream = Some(stream);
-                    io.writing = true;
-                    drop(io);
-                    return this.watch(slf, "add_writer", fd, Some("on_writable"));
-                }
-                Err(error) => problem = error.to_string(),
-            }
-        }
     }
 
     fn watch(
@@ -363,21 +321,22 @@ impl Socket {
     /// The stream is connected: say hello and listen.
     fn opened(slf: &Bound<'_, Self>) -> PyResult<()> {
         let this = slf.get();
-        let fd = {
+        let (fd, heard) = {
             let mut io = this.io();
-            io.state = State::Open;
             let Some(stream) = &io.stream else {
                 return Ok(());
             };
-            // Without this, small messages wait for acknowledgements.
-            stream.set_nodelay(true)?;
-            stream.as_raw_fd()
+            let fd = stream.fd();
+            (fd, io.wire.take_if(|wire| wire.was_heard()))
         };
         this.watch(slf, "add_reader", fd, Some("on_readable"))?;
+        if let Some(wire) = heard {
+            Self::handle(slf, wire, Ok(&[]))?;
+        }
         Self::flush(slf)
     }
 
-    fn fail(slf: &Bound<'_, Self>, reason: CloseReason) -> PyResult<()> {
+    pub(crate) fn fail(slf: &Bound<'_, Self>, reason: CloseReason) -> PyResult<()> {
         slf.get().connection.close(slf.py(), reason);
         Self::finish(slf)
     }
@@ -396,8 +355,7 @@ impl Socket {
             io.wire = None;
             io.writing = false;
             if let Some(stream) = &io.stream {
-                // An error means that the peer is gone; reading will tell.
-                let _ = stream.shutdown(std::net::Shutdown::Write);
+                stream.end_writing();
             }
         }
         if was_writing {
@@ -418,8 +376,8 @@ impl Socket {
                 None => return Ok(()),
             };
             match read {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Ok(1..) => {}
+                Ok(Got::Nothing) => return Ok(()),
+                Ok(Got::Bytes(1..)) => {}
                 _ => return Self::finish(slf),
             }
         }
@@ -429,11 +387,11 @@ impl Socket {
     fn finish(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
-        let (stream, writing, deadline) = {
+        let (state, stream, writing, deadline) = {
             let mut io = this.io();
-            io.state = State::Closed;
             io.wire = None;
             (
+                std::mem::replace(&mut io.state, State::Closed),
                 io.stream.take(),
                 std::mem::take(&mut io.writing),
                 io.deadline.take(),
@@ -447,8 +405,11 @@ impl Socket {
             .take();
         drop(socket);
         this.forget_timer(py, deadline)?;
+        if let State::Connecting(Some(dialling)) = state {
+            dialling.get().abandon(py)?;
+        }
         if let Some(stream) = stream {
-            let fd = stream.as_raw_fd();
+            let fd = stream.fd();
             this.watch(slf, "remove_reader", fd, None)?;
             if writing {
                 this.watch(slf, "remove_writer", fd, None)?;
@@ -459,10 +420,8 @@ impl Socket {
 
     /// Reads once and dispatches. True if there may be more.
     fn read_once(slf: &Bound<'_, Self>, scratch: &mut [u8]) -> PyResult<bool> {
-        let py = slf.py();
-        let this = slf.get();
-        let (count, mut wire) = {
-            let mut io = this.io();
+        let (read, wire) = {
+            let mut io = slf.get().io();
             // Taken already: a method of ours is running further up this stack.
             let Some(wire) = io.wire.take() else {
                 return Ok(false);
@@ -471,31 +430,36 @@ impl Socket {
                 return Ok(false);
             };
             match stream.read(scratch) {
-                Ok(count) => (Ok(count), wire),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                Ok(Got::Bytes(0)) => (Err(wire.end_of_stream()), wire),
+                Ok(Got::Bytes(count)) => (Ok(count), wire),
+                Ok(Got::Nothing) => {
                     io.wire = Some(wire);
                     return Ok(false);
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {
-                    io.wire = Some(wire);
-                    return Ok(true);
                 }
                 Err(error) => (Err(CloseReason::Lost(error.to_string())), wire),
             }
         };
-        let full = matches!(count, Ok(count) if count == scratch.len());
-        let result = match count {
-            Err(reason) => Err(reason),
-            Ok(0) => Err(wire.end_of_stream()),
-            Ok(count) => {
-                this.connection.begin_batch();
-                this.vat.claim_turns();
-                let now_ms = elapsed_ms(this.epoch);
-                let result = wire.read(py, &this.connection, &scratch[..count], now_ms);
-                this.vat.finish_turns(py, TURN_BUDGET);
-                result
-            }
-        };
+        let is_full = matches!(read, Ok(count) if count == scratch.len());
+        let goes_on = Self::handle(slf, wire, read.map(|count| &scratch[..count]))?;
+        Ok(goes_on && is_full)
+    }
+
+    /// Dispatches what was read, and puts the codec back. False if the connection is over.
+    fn handle(
+        slf: &Bound<'_, Self>,
+        mut wire: Wire,
+        read: Result<&[u8], CloseReason>,
+    ) -> PyResult<bool> {
+        let py = slf.py();
+        let this = slf.get();
+        let result = read.and_then(|bytes| {
+            this.connection.begin_batch();
+            this.vat.claim_turns();
+            let now_ms = elapsed_ms(this.epoch);
+            let result = wire.read(py, &this.connection, bytes, now_ms);
+            this.vat.finish_turns(py, TURN_BUDGET);
+            result
+        });
         let has_deadline = {
             let mut io = this.io();
             if !matches!(io.state, State::Closed) {
@@ -507,7 +471,7 @@ impl Socket {
             Self::look_at_deadline(slf)?;
         }
         match result {
-            Ok(()) => Ok(full),
+            Ok(()) => Ok(true),
             Err(reason) => {
                 this.connection.close(py, reason);
                 Ok(false)
@@ -545,35 +509,9 @@ impl Socket {
         Self::flush(slf)
     }
 
-    /// The loop says that the socket takes bytes, or that connecting has ended.
+    /// The loop says that the socket takes bytes.
     fn on_writable(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let this = slf.get();
-        let connected = {
-            let mut io = this.io();
-            match (&io.state, &io.stream) {
-                (State::Connecting { .. }, Some(stream)) => {
-                    let result = match stream.take_error() {
-                        Ok(None) => Ok(()),
-                        Ok(Some(error)) | Err(error) => Err(error.to_string()),
-                    };
-                    io.writing = false;
-                    let fd = io.stream.as_ref().map_or(-1, AsRawFd::as_raw_fd);
-                    Some((result, fd))
-                }
-                (State::Open, _) => None,
-                _ => return Ok(()),
-            }
-        };
-        match connected {
-            None => Self::flush(slf),
-            Some((result, fd)) => {
-                this.watch(slf, "remove_writer", fd, None)?;
-                match result {
-                    Ok(()) => Self::opened(slf),
-                    Err(problem) => Self::try_next(slf, problem),
-                }
-            }
-        }
+        Self::flush(slf)
     }
 
     /// Writes what waits.
@@ -592,13 +530,7 @@ impl Socket {
                 return Ok(());
             };
             let closed = this.connection.is_closed();
-            let mut write = |bytes: &[u8]| loop {
-                match stream.write(bytes) {
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    result => return result,
-                }
-            };
+            let mut write = |bytes: &[u8]| stream.write(bytes);
             let mut result = wire.flush(&this.connection, &mut write);
             if closed {
                 wire.close();
@@ -607,7 +539,7 @@ impl Socket {
             let wrapped = wire.unsent();
             let resume = io.paused && (closed || !this.connection.is_congested(wrapped));
             io.paused &= !resume;
-            (result, stream.as_raw_fd(), io.writing, resume)
+            (result, stream.fd(), io.writing, resume)
         };
         if resume {
             this.watch(slf, "add_reader", fd, Some("on_readable"))?;
@@ -658,42 +590,8 @@ impl Socket {
         }
         Ok(())
     }
-
-    /// A name was looked up: a list of `(host, port)`, or an exception.
-    fn resolved(slf: &Bound<'_, Self>, result: &Bound<'_, PyAny>) -> PyResult<()> {
-        match result.extract::<Vec<(String, u16)>>() {
-            Ok(found) => {
-                let addresses = found
-                    .iter()
-                    .filter_map(|(host, port)| Some(SocketAddr::new(host.parse().ok()?, *port)))
-                    .collect();
-                Self::try_addresses(slf, addresses)
-            }
-            Err(_) => {
-                let name = match &slf.get().io().state {
-                    State::Connecting { name, .. } => name.clone(),
-                    _ => return Ok(()),
-                };
-                let reason = format!("cannot connect to {name}: {result}");
-                Self::fail(slf, CloseReason::Lost(reason))
-            }
-        }
-    }
 }
 
 fn elapsed_ms(epoch: Instant) -> u64 {
     u64::try_from(epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
-}
-
-fn start_connect(address: SocketAddr) -> std::io::Result<TcpStream> {
-    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    match socket.connect(&address.into()) {
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-        Err(error)
-            if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}
-        Err(error) => return Err(error),
-    }
-    Ok(socket.into())
 }

@@ -1,53 +1,107 @@
 //! The tub: a vat of Python objects with its listeners and connections.
 
-use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use marotte::captp::{CloseReason, Config, Keys, Profile};
+use marotte::captp::{CloseReason, Config, Keys, Profile, PublicKey};
 use marotte::host::{Outcome, Ref};
 use marotte::promise::Cell;
-use marotte::transport::{Netlayer, Visits, Wire, ways_to};
+use marotte::transport::{Wire, ways_to};
 use marotte::vat::{Connection, TurnQueue, Vat};
 use marotte::{Error, Host, Identity, Limits, Location, SturdyRef};
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTimeoutError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTimeoutError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::errors::{Failure, RemoteError, to_exception};
+use crate::errors::{Failure, RemoteError, aside, log_exception, to_exception};
 use crate::host::{Home, PyHost, PyVat};
 use crate::invoke::is_callable;
+use crate::ports::{Listener, Ports};
 use crate::promise::Promise;
 use crate::socket::{Context, Socket};
 use crate::values::{PySturdyRef, Referenceable};
 
-/// What a tub and its listeners share.
+/// How a tub behaves.
+#[derive(Clone)]
+struct Options {
+    profile: Profile,
+    limits: Limits,
+    tracebacks: bool,
+    introduce: bool,
+    believe: bool,
+}
+
+/// What a tub, its ports and its connections share.
 pub(crate) struct Shared {
     vat: Arc<PyVat>,
     identity: Arc<Identity>,
     designator: String,
-    profile: Profile,
-    limits: Limits,
+    options: Options,
     epoch: Instant,
-    listeners: Mutex<Vec<Py<Listener>>>,
+    ports: Arc<Ports>,
     closed: AtomicBool,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn urandom(py: Python<'_>) -> PyResult<[u8; 32]> {
+pub(crate) fn urandom(py: Python<'_>) -> PyResult<[u8; 32]> {
     py.import(intern!(py, "os"))?
         .call_method1(intern!(py, "urandom"), (32,))?
         .extract()
 }
 
+/// The identity that is kept in that file, or a new one.
+fn identity(py: Python<'_>, keyfile: Option<std::path::PathBuf>) -> PyResult<Identity> {
+    let fresh = urandom(py)?;
+    match keyfile {
+        Some(path) => Ok(Identity::load_or_create(&path, || fresh)?),
+        None => Ok(Identity::from_seed(fresh)),
+    }
+}
+
 impl Shared {
+    /// A tub that is found at those ports.
+    fn found_at(
+        py: Python<'_>,
+        ports: Arc<Ports>,
+        options: Options,
+        identity: Identity,
+        runner: Option<Bound<'_, PyAny>>,
+    ) -> Arc<Self> {
+        let vat: Arc<PyVat> = Vat::new(Home::new());
+        vat.show_tracebacks(options.tracebacks);
+        vat.introduce_peers(options.introduce);
+        vat.believe_hellos(options.believe);
+        if let Some(runner) = runner {
+            vat.home().set_runner(py, runner.unbind());
+        }
+        let shared = Arc::new(Self {
+            vat,
+            designator: identity.designator(),
+            identity: Arc::new(identity),
+            options,
+            epoch: Instant::now(),
+            ports,
+            closed: AtomicBool::new(false),
+        });
+        let dialler = Arc::downgrade(&shared);
+        shared.vat.home().set_dialler(Box::new(move |py, to| {
+            let shared = dialler
+                .upgrade()
+                .ok_or_else(|| Error::Misuse("the tub is gone".to_owned()))?;
+            shared
+                .check_open()
+                .and_then(|()| shared.connect(py, &to.from_afar()))
+                .map_err(|error| Error::Misuse(error.to_string()))
+        }));
+        shared.ports.join(&shared);
+        shared
+    }
+
     /// Fails if the tub was closed.
     fn check_open(&self) -> PyResult<()> {
         if self.closed.load(Ordering::Relaxed) {
@@ -58,14 +112,14 @@ impl Shared {
         Ok(())
     }
 
-    fn context(&self) -> Context {
+    pub(crate) fn context(&self) -> Context {
         Context {
             vat: Arc::clone(&self.vat),
             epoch: self.epoch,
         }
     }
 
-    fn config(
+    pub(crate) fn config(
         &self,
         py: Python<'_>,
         location: Location,
@@ -73,8 +127,8 @@ impl Shared {
         dialled: bool,
     ) -> PyResult<Config> {
         Ok(Config {
-            profile: self.profile,
-            limits: self.limits.clone(),
+            profile: self.options.profile,
+            limits: self.options.limits.clone(),
             keys: Keys::from_seed(urandom(py)?),
             location,
             reserved: !dialled && wire.authenticates(),
@@ -83,11 +137,60 @@ impl Shared {
         })
     }
 
-    fn locations(&self, py: Python<'_>) -> Vec<Location> {
-        lock(&self.listeners)
-            .iter()
-            .map(|l| l.bind(py).get().location.clone())
-            .collect()
+    pub(crate) fn key(&self) -> PublicKey {
+        self.identity.public()
+    }
+
+    pub(crate) fn designator(&self) -> &str {
+        &self.designator
+    }
+
+    pub(crate) fn identity(&self) -> &Arc<Identity> {
+        &self.identity
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.options.limits
+    }
+
+    pub(crate) fn ports(&self) -> &Arc<Ports> {
+        &self.ports
+    }
+
+    pub(crate) fn runner<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
+        self.vat.home().runner(py)
+    }
+
+    /// Where peers find the tub, by that transport if it listens there.
+    fn whereabouts(&self, transport: Option<&str>) -> Option<Location> {
+        let places = self.ports.locations(self.key(), &self.designator);
+        Location::of(&places, transport)
+    }
+
+    /// What peers are told of where the tub is, over that transport; no more than who it is, if it listens
+    /// nowhere.
+    pub(crate) fn announced(&self, transport: &str) -> Location {
+        let nowhere = || Location {
+            transport: transport.to_owned(),
+            designator: self.designator.clone(),
+            hints: std::collections::BTreeMap::default(),
+        };
+        self.whereabouts(Some(transport)).unwrap_or_else(nowhere)
+    }
+}
+
+impl Drop for Shared {
+    /// Nobody has closed it, and nobody can any more.
+    fn drop(&mut self) {
+        if !self.closed.load(Ordering::Relaxed) {
+            Python::try_attach(|py| {
+                aside(py, || {
+                    if let Err(error) = self.ports.leave(py, self.key()) {
+                        log_exception(py, "cannot close the ports of a tub", &error);
+                    }
+                });
+            });
+        }
     }
 }
 
@@ -128,43 +231,36 @@ impl Tub {
                 known.join(", ")
             )));
         };
-        let vat: Arc<PyVat> = Vat::new(Home::new());
-        vat.show_tracebacks(tracebacks);
-        vat.introduce_peers(introduce);
-        vat.believe_hellos(believe);
-        if let Some(name) = runner {
-            let runner = py
-                .import("marotte._runner")?
-                .call_method1("named", (name,))?;
-            vat.home().set_runner(py, runner.unbind());
-        }
-        let identity = match keyfile {
-            Some(path) => {
-                let fresh = urandom(py)?;
-                Identity::load_or_create(&path, || fresh)?
+        let runner = match runner {
+            Some(name) => {
+                let runner = py.import("marotte._runner")?;
+                Some(runner.call_method1("named", (name,))?)
             }
-            None => Identity::from_seed(urandom(py)?),
+            None => None,
         };
-        let shared = Arc::new(Shared {
-            vat,
-            designator: identity.designator(),
-            identity: Arc::new(identity),
+        let identity = identity(py, keyfile)?;
+        let options = Options {
             profile,
             limits: read_limits(limits)?,
-            epoch: Instant::now(),
-            listeners: Mutex::new(Vec::new()),
-            closed: AtomicBool::new(false),
-        });
-        let dialler = Arc::downgrade(&shared);
-        shared.vat.home().set_dialler(Box::new(move |py, to| {
-            let shared = dialler
-                .upgrade()
-                .ok_or_else(|| Error::Misuse("the tub is gone".to_owned()))?;
-            shared
-                .check_open()
-                .and_then(|()| shared.connect(py, to))
-                .map_err(|error| Error::Misuse(error.to_string()))
-        }));
+            tracebacks,
+            introduce,
+            believe,
+        };
+        let shared = Shared::found_at(py, Arc::default(), options, identity, runner);
+        Ok(Self { shared })
+    }
+
+    /// Another tub, with a new identity and the same options, that is found where this one is, now and
+    /// later: whoever connects says by the key in the URI whom they want.
+    #[pyo3(name = "makeTub", signature = (*, keyfile=None))]
+    fn make_tub(&self, py: Python<'_>, keyfile: Option<std::path::PathBuf>) -> PyResult<Self> {
+        let shared = &self.shared;
+        shared.check_open()?;
+        let identity = identity(py, keyfile)?;
+        let runner = shared.runner(py)?.clone();
+        let ports = Arc::clone(&shared.ports);
+        let options = shared.options.clone();
+        let shared = Shared::found_at(py, ports, options, identity, Some(runner));
         Ok(Self { shared })
     }
 
@@ -174,6 +270,7 @@ impl Tub {
     /// a WebSocket behind a proxy. Returns the :class:`Listener`.
     #[pyo3(signature = (address, url=None))]
     fn listen(&self, py: Python<'_>, address: &str, url: Option<&str>) -> PyResult<Py<Listener>> {
+        self.shared.check_open()?;
         Listener::open(py, &self.shared, address, url)
     }
 
@@ -194,7 +291,7 @@ impl Tub {
                 obj.get_type().name()?
             )));
         }
-        let Some(location) = Location::of(&self.shared.locations(py), None) else {
+        let Some(location) = self.shared.whereabouts(None) else {
             return Err(PyRuntimeError::new_err(
                 "the tub listens nowhere yet; call listen(\"tcp://127.0.0.1:0\") first",
             ));
@@ -204,6 +301,7 @@ impl Tub {
             None => urandom(py)?.to_vec(),
         };
         drop(self.shared.vat.register(swiss.clone(), obj.unbind()));
+        self.shared.ports.keep(&self.shared);
         Ok(SturdyRef { location, swiss }.to_string())
     }
 
@@ -260,10 +358,7 @@ impl Tub {
     /// twice.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.shared.closed.store(true, Ordering::Relaxed);
-        let listeners = std::mem::take(&mut *lock(&self.shared.listeners));
-        for listener in listeners {
-            listener.bind(py).call_method0("close")?;
-        }
+        self.shared.ports.leave(py, self.shared.key())?;
         for connection in self.shared.vat.connections() {
             connection.close(py, CloseReason::Local("the tub was closed".to_owned()));
         }
@@ -307,173 +402,15 @@ impl Shared {
             return Ok(connection);
         }
         let ways =
-            ways_to(to, &self.identity, &self.limits, urandom(py)?).map_err(
-                |error| match error {
+            ways_to(to, &self.identity, &self.options.limits, urandom(py)?).map_err(|error| {
+                match error {
                     Error::Misuse(text) => PyValueError::new_err(text),
                     error => to_exception(error),
-                },
-            )?;
-        let Some((address, wire)) = ways.into_iter().next() else {
-            return Err(PyValueError::new_err(format!("nothing leads to {to}")));
-        };
-        let announced =
-            Location::of(&shared.locations(py), Some(&to.transport)).unwrap_or_else(|| Location {
-                transport: to.transport.clone(),
-                designator: shared.designator.clone(),
-                hints: std::collections::BTreeMap::default(),
-            });
-        let config = shared.config(py, announced, &wire, true)?;
-        let socket = Socket::connecting(py, shared.context(), config, wire, to, address.clone())?;
-        let socket = socket.bind(py);
-        let connection = Arc::clone(socket.get().connection());
-        match address.parse::<SocketAddr>() {
-            Ok(address) => Socket::try_addresses(socket, vec![address])?,
-            Err(_) => {
-                let (host, port) = split_address(&address)?;
-                let resolved = socket.getattr(intern!(py, "resolved"))?;
-                let runner = shared.vat.home().runner(py)?;
-                runner.call_method1(intern!(py, "resolve"), (host, port, resolved))?;
-            }
-        }
-        Ok(connection)
-    }
-}
-
-/// An open port.
-#[pyclass(frozen, weakref, module = "marotte")]
-pub(crate) struct Listener {
-    shared: Arc<Shared>,
-    socket: Mutex<Option<TcpListener>>,
-    address: SocketAddr,
-    netlayer: Netlayer,
-    location: Location,
-    visits: Visits,
-}
-
-impl Listener {
-    fn open(
-        py: Python<'_>,
-        shared: &Arc<Shared>,
-        address: &str,
-        url: Option<&str>,
-    ) -> PyResult<Py<Self>> {
-        shared.check_open()?;
-        let Some((netlayer, rest)) = Netlayer::split(address) else {
-            return Err(PyValueError::new_err(format!(
-                "cannot listen at {address:?}; it must be noise://host:port, noise+ws://host:port, \
-                 tcp://host:port or ws://host:port"
-            )));
-        };
-        let socket = TcpListener::bind(rest).map_err(|error| {
-            let hint = match error.kind() {
-                ErrorKind::AddrInUse => "; use port 0 to let the system choose",
-                ErrorKind::InvalidInput => "; it must be host:port",
-                _ => "",
-            };
-            PyOSError::new_err(format!("cannot listen at {address}: {error}{hint}"))
-        })?;
-        socket.set_nonblocking(true)?;
-        let at = socket.local_addr()?;
-        let location = netlayer.location(&shared.designator, at, url);
-        let fd = socket.as_raw_fd();
-        let listener = Bound::new(
-            py,
-            Self {
-                shared: Arc::clone(shared),
-                socket: Mutex::new(Some(socket)),
-                address: at,
-                netlayer,
-                location,
-                visits: Visits::default(),
-            },
-        )?;
-        let on_readable = listener.getattr("_on_readable")?;
-        shared
-            .vat
-            .home()
-            .runner(py)?
-            .call_method1("add_reader", (fd, on_readable))?;
-        let listener = listener.unbind();
-        lock(&shared.listeners).push(listener.clone_ref(py));
-        Ok(listener)
-    }
-}
-
-#[pymethods]
-impl Listener {
-    /// The port that is listened on.
-    #[getter]
-    fn port(&self) -> u16 {
-        self.address.port()
-    }
-
-    /// What peers need to find the tub here: ``ocapn://…``.
-    #[getter]
-    fn location(&self) -> String {
-        self.location.to_string()
-    }
-
-    /// The URI, at this listener, of what was registered under a name.
-    #[pyo3(name = "uriFor")]
-    fn uri_for(&self, name: &str) -> String {
-        let swiss = name.as_bytes().to_vec();
-        SturdyRef {
-            location: self.location.clone(),
-            swiss,
-        }
-        .to_string()
-    }
-
-    /// Stops accepting; connections that were accepted go on.
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let Some(socket) = lock(&self.socket).take() else {
-            return Ok(());
-        };
-        let runner = self.shared.vat.home().runner(py)?;
-        runner.call_method1("remove_reader", (socket.as_raw_fd(),))?;
-        Ok(())
-    }
-
-    /// The loop says that somebody connects.
-    #[pyo3(name = "_on_readable")]
-    fn on_readable(slf: &Bound<'_, Self>) -> PyResult<()> {
-        /// Connections accepted in a row, before others get their chance.
-        const BATCH: usize = 64;
-        let py = slf.py();
-        let this = slf.get();
-        for _ in 0..BATCH {
-            let accepted = match &*lock(&this.socket) {
-                Some(socket) => socket.accept(),
-                None => return Ok(()),
-            };
-            match accepted {
-                Ok((stream, from)) => {
-                    let shared = &this.shared;
-                    let most = shared.limits.max_connections_per_address;
-                    let Some(visit) = this.visits.admit(from.ip(), most) else {
-                        continue;
-                    };
-                    let wire = this
-                        .netlayer
-                        .accept(&shared.identity, &shared.limits, urandom(py)?)
-                        .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
-                    let config = shared.config(py, this.location.clone(), &wire, false)?;
-                    Socket::accepted(py, shared.context(), config, wire, stream, visit)?;
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                // The peer is gone already, or file descriptors are out: the next event tries
-                // again, after a pause so that the loop does not spin.
-                Err(_) => {
-                    std::thread::sleep(Duration::from_millis(1));
-                    break;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn __repr__(&self) -> String {
-        format!("<Listener {}>", self.location)
+            })?;
+        let announced = shared.announced(&to.transport);
+        let config = shared.config(py, announced, &ways[0].wire, true)?;
+        Socket::connecting(py, shared.context(), config, ways, to)
     }
 }
 
@@ -522,12 +459,6 @@ pub(crate) fn wait(
         runner.call_method1(intern!(py, "run_once"), (left,))?;
     }
     Ok(())
-}
-
-fn split_address(address: &str) -> PyResult<(&str, u16)> {
-    let bad = || PyValueError::new_err(format!("not host:port: {address:?}"));
-    let (host, port) = address.rsplit_once(':').ok_or_else(bad)?;
-    Ok((host, port.parse().map_err(|_| bad())?))
 }
 
 fn bad_locator(error: marotte::BadLocator) -> PyErr {

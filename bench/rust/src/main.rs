@@ -54,7 +54,10 @@ async fn serve() -> Result<(), Box<dyn Error>> {
         (tub.listen_tcp("127.0.0.1:0").await?, String::new())
     };
     tub.register_reference(Bench, Some("bench"))?;
-    println!("READY {name}{}", listener.local_addr().port());
+    println!(
+        "READY {name}{}",
+        listener.local_addr().expect("a port").port()
+    );
     std::future::pending().await
 }
 

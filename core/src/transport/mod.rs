@@ -4,6 +4,8 @@
 //! they give. Drivers: tokio here (feature `tokio`), the Python extension's own, and TypeScript's
 //! over the platform's WebSocket.
 
+#[cfg(all(feature = "noise", feature = "websocket"))]
+mod arrival;
 #[cfg(feature = "noise")]
 pub(crate) mod crypto;
 mod framing;
@@ -15,21 +17,27 @@ mod netlayer;
 mod noise;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+#[cfg(all(feature = "sockets", unix))]
+mod unix_path;
 mod visits;
 #[cfg(feature = "websocket")]
 mod websocket;
 #[cfg(any(feature = "noise", feature = "websocket"))]
 mod wire;
 
+#[cfg(all(feature = "noise", feature = "websocket"))]
+pub use arrival::{Arrival, NOT_HERE};
 #[cfg(feature = "noise")]
 pub use crypto::Seed;
 pub use framing::Deframer;
 #[cfg(feature = "sockets")]
 pub use keep_alive::keep_alive;
 #[cfg(all(feature = "noise", feature = "websocket"))]
-pub use netlayer::{Netlayer, ways_to};
+pub use netlayer::{Destination, NEXT_WAY_MS, Netlayer, Place, Way, split_host_port, ways_to};
+#[cfg(feature = "noise")]
+pub use noise::meant;
+#[cfg(all(feature = "sockets", unix))]
+pub use unix_path::remove_stale;
 pub use visits::{Visit, Visits};
-#[cfg(feature = "websocket")]
-pub use wire::websocket_address;
 #[cfg(any(feature = "noise", feature = "websocket"))]
 pub use wire::{Wire, WireError};

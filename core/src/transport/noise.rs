@@ -135,12 +135,34 @@ impl NoiseCodec {
         Self::new(Stage::AwaitsCall(Arc::clone(identity), seed), limits)
     }
 
+    /// What the peer has said already; [`Self::receive`] takes it up.
+    pub(super) fn heard(mut self, stream: Vec<u8>) -> Self {
+        self.input = stream;
+        self
+    }
+
     pub(super) fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open(_))
     }
 
     pub(super) fn is_partial(&self) -> bool {
         !self.input.is_empty() || self.deframer.is_partial()
+    }
+
+    /// Goes on with the handshake, while there is nobody yet to hand messages to. Returns who the peer is,
+    /// once; what comes after that waits for [`Self::receive`].
+    pub(super) fn greet(&mut self, bytes: &[u8]) -> Result<Option<PublicKey>, WireError> {
+        self.input.extend_from_slice(bytes);
+        while !self.is_open() {
+            let Some(body) = first_record(&self.input)?.map(<[u8]>::to_vec) else {
+                break;
+            };
+            self.input.drain(..2 + body.len());
+            if let Some(peer) = self.shake(&body)? {
+                return Ok(Some(peer));
+            }
+        }
+        Ok(None)
     }
 
     /// Takes what was read. `met` is told the peer's designator, once; `handle` gets the messages.
@@ -159,10 +181,10 @@ impl NoiseCodec {
         };
         while let Some((head, rest)) = bytes.split_first_chunk::<2>() {
             let length = usize::from(u16::from_be_bytes(*head));
+            if !self.is_open() {
+                first_record(bytes)?;
+            }
             let Some((body, rest)) = rest.split_at_checked(length) else {
-                if !self.is_open() && length > HANDSHAKE {
-                    return Err(broken("a handshake's record is too long").into());
-                }
                 break;
             };
             bytes = rest;
@@ -190,18 +212,13 @@ impl NoiseCodec {
 
     /// Goes on with the handshake. Returns who the peer is, once it is known.
     fn shake(&mut self, body: &[u8]) -> Result<Option<PublicKey>, WireError> {
-        if body.len() > HANDSHAKE {
-            return Err(broken("a handshake's record is too long"));
-        }
         let mut payload = [0; HANDSHAKE];
         match std::mem::replace(&mut self.stage, Stage::Failed) {
             Stage::AwaitsCall(identity, seed) => {
-                let (meant, call) = body
-                    .split_first_chunk::<32>()
-                    .ok_or_else(|| broken("this is no encrypted connection"))?;
+                let (meant, call) = split_call(body)?;
                 let key = identity.public();
-                if *meant != key.0 {
-                    return Err(broken("whoever is meant is not here"));
+                if meant != key {
+                    return Err(broken(NOT_HERE));
                 }
                 let prologue = prologue(&key);
                 let mut state = Box::new(builder(&identity, &prologue, seed)?.build_responder()?);
@@ -252,6 +269,38 @@ impl NoiseCodec {
         }
         Ok(())
     }
+}
+
+/// What a peer is told who wants somebody else.
+pub(super) const NOT_HERE: &str = "whoever is meant is not here";
+
+/// Whom the initiator of an encrypted stream that begins so wants; `None` if more of it must come first.
+///
+/// # Errors
+/// If it is no such stream.
+pub fn meant(stream: &[u8]) -> Result<Option<PublicKey>, WireError> {
+    match first_record(stream)? {
+        Some(body) => split_call(body).map(|(key, _)| Some(key)),
+        None => Ok(None),
+    }
+}
+
+fn split_call(body: &[u8]) -> Result<(PublicKey, &[u8]), WireError> {
+    body.split_first_chunk::<32>()
+        .map(|(key, call)| (PublicKey(*key), call))
+        .ok_or_else(|| broken("this is no encrypted connection"))
+}
+
+/// The first record of a handshake, once it is there.
+fn first_record(stream: &[u8]) -> Result<Option<&[u8]>, WireError> {
+    let Some((head, rest)) = stream.split_first_chunk::<2>() else {
+        return Ok(None);
+    };
+    let length = usize::from(u16::from_be_bytes(*head));
+    if length > HANDSHAKE {
+        return Err(broken("a handshake's record is too long"));
+    }
+    Ok(rest.get(..length))
 }
 
 fn peer(state: &HandshakeState, proof: &[u8]) -> Result<PublicKey, WireError> {

@@ -16,7 +16,7 @@ use crate::captp::CloseReason;
 use crate::captp::PublicKey;
 use crate::host::Host;
 #[cfg(feature = "noise")]
-use crate::identity::Identity;
+use crate::identity::{Identity, designator};
 use crate::limits::Limits;
 use crate::vat::Connection;
 
@@ -56,6 +56,16 @@ enum Kind {
 #[cfg(all(feature = "noise", feature = "websocket"))]
 const PIECE: usize = 256 << 10;
 
+/// The limits of a WebSocket around an encrypted stream: its messages are pieces of a stream, so that nobody
+/// need send long ones, and who sends them is not known yet.
+#[cfg(all(feature = "noise", feature = "websocket"))]
+pub(super) fn sealed(limits: &Limits) -> Limits {
+    Limits {
+        max_message_bytes: limits.max_message_bytes.min(4 * PIECE),
+        ..limits.clone()
+    }
+}
+
 /// One connection's transport codec, without I/O. A driver owns the socket: it gives what it reads
 /// to [`Wire::read`] and lets [`Wire::flush`] write.
 pub struct Wire {
@@ -63,6 +73,18 @@ pub struct Wire {
     /// Bytes that the socket has not accepted yet (WebSocket only; a stream's wait in the session).
     unsent: Vec<u8>,
     sent: usize,
+    /// What was found out and read before there was a session.
+    #[cfg(feature = "noise")]
+    before: Option<Before>,
+}
+
+/// What has happened on an encrypted stream before its session.
+#[cfg(feature = "noise")]
+enum Before {
+    /// The peer is known.
+    Met(PublicKey),
+    /// It has begun to speak.
+    Heard,
 }
 
 thread_local! {
@@ -107,6 +129,8 @@ impl Wire {
             kind,
             unsent: Vec::new(),
             sent: 0,
+            #[cfg(feature = "noise")]
+            before: None,
         }
     }
 
@@ -167,7 +191,7 @@ impl Wire {
     /// If the URL cannot be used.
     #[cfg(all(feature = "noise", feature = "websocket"))]
     pub fn in_websocket_to(self, url: &str, limits: &Limits) -> Result<Self, WireError> {
-        Ok(self.sealed(WsCodec::client(url, limits)?))
+        Ok(self.inside(WsCodec::client(url, &sealed(limits))?))
     }
 
     /// The same stream inside a WebSocket that is accepted: browsers have no other.
@@ -176,15 +200,91 @@ impl Wire {
     /// Never before bytes have come.
     #[cfg(all(feature = "noise", feature = "websocket"))]
     pub fn in_websocket(self, limits: &Limits) -> Result<Self, WireError> {
-        Ok(self.sealed(WsCodec::server(limits)?))
+        Ok(self.inside(WsCodec::server(&sealed(limits))?))
     }
 
+    /// The accepting end of an encrypted stream of which the beginning was read already.
+    #[cfg(feature = "noise")]
+    pub(super) fn noise_heard(
+        identity: &Arc<Identity>,
+        limits: &Limits,
+        seed: Seed,
+        stream: Vec<u8>,
+    ) -> Self {
+        let codec = NoiseCodec::responder(identity, limits, seed).heard(stream);
+        let mut wire = Self::new(Kind::Noise(Box::new(codec)));
+        wire.before = Some(Before::Heard);
+        wire
+    }
+
+    /// The same inside of that WebSocket.
     #[cfg(all(feature = "noise", feature = "websocket"))]
-    fn sealed(self, socket: WsCodec) -> Self {
-        match self.kind {
-            Kind::Noise(codec) => Self::new(Kind::Sealed(Box::new(socket), codec)),
-            kind => Self::new(kind),
+    pub(super) fn inside(self, socket: WsCodec) -> Self {
+        let before = self.before;
+        Self {
+            before,
+            ..Self::new(match self.kind {
+                Kind::Noise(codec) => Kind::Sealed(Box::new(socket), codec),
+                kind => kind,
+            })
         }
+    }
+
+    /// Goes on with finding out who the peer is, before there is a session: of several ways to a peer, the
+    /// first is taken on which it is met. True once it is; at once if the transport does not tell. `bytes`
+    /// is what was read, nothing at first; what is to be written is in [`Self::greeting`].
+    ///
+    /// # Errors
+    /// If the peer is another one than is meant, or speaks something else.
+    #[cfg(feature = "noise")]
+    pub fn greet(&mut self, bytes: &[u8]) -> Result<bool, WireError> {
+        let met = match &mut self.kind {
+            Kind::Noise(codec) => codec.greet(bytes)?,
+            #[cfg(feature = "websocket")]
+            Kind::Sealed(socket, codec) => {
+                let (mut bytes, mut met) = (bytes, None);
+                while let Some(piece) = socket.receive(bytes)? {
+                    bytes = &[];
+                    met = met.or(codec.greet(&piece)?);
+                }
+                met
+            }
+            _ => return Ok(true),
+        };
+        if let Some(peer) = met {
+            self.before = Some(Before::Met(peer));
+        }
+        Ok(self.before.is_some())
+    }
+
+    /// Appends what the handshake has to say before there is a session.
+    ///
+    /// # Errors
+    /// If the WebSocket around it has ended.
+    #[cfg(feature = "noise")]
+    pub fn greeting(&mut self, out: &mut Vec<u8>) -> Result<(), WireError> {
+        match &mut self.kind {
+            Kind::Noise(codec) => out.append(&mut codec.output),
+            #[cfg(feature = "websocket")]
+            Kind::Sealed(socket, codec) => {
+                let words = std::mem::take(&mut codec.output);
+                if !words.is_empty() {
+                    socket.send(words)?;
+                }
+                socket.outgoing(out);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// True if the peer was heard before there was a session: [`Self::read`] is then to be called once with
+    /// no bytes, so that what it said is not left until it says more.
+    pub fn was_heard(&self) -> bool {
+        #[cfg(feature = "noise")]
+        return self.before.is_some();
+        #[cfg(not(feature = "noise"))]
+        return false;
     }
 
     /// True if the transport proves who the peer is.
@@ -221,6 +321,8 @@ impl Wire {
         now_ms: u64,
     ) -> Result<(), CloseReason> {
         connection.note_read(bytes.len(), now_ms);
+        #[cfg(feature = "noise")]
+        self.take_up(cx, connection)?;
         let result = match &mut self.kind {
             Kind::Stream(deframer) => {
                 deframer.feed(bytes, &mut |message| connection.receive(cx, message))
@@ -235,6 +337,28 @@ impl Wire {
             Kind::Sealed(socket, codec) => receive_all(socket, bytes, &mut |piece| {
                 unseal(codec, cx, connection, piece)
             }),
+        };
+        result.inspect_err(|reason| connection.close(cx, reason.clone()))
+    }
+
+    /// Tells the connection what was found out before it, and handles what was read.
+    #[cfg(feature = "noise")]
+    fn take_up<H: Host>(
+        &mut self,
+        cx: H::Cx<'_>,
+        connection: &Arc<Connection<H>>,
+    ) -> Result<(), CloseReason> {
+        let Some(before) = self.before.take() else {
+            return Ok(());
+        };
+        if let Before::Met(peer) = before {
+            connection.authenticated(designator(&peer));
+        }
+        let result = match &mut self.kind {
+            Kind::Noise(codec) => unseal(codec, cx, connection, &[]),
+            #[cfg(feature = "websocket")]
+            Kind::Sealed(_, codec) => unseal(codec, cx, connection, &[]),
+            _ => Ok(()),
         };
         result.inspect_err(|reason| connection.close(cx, reason.clone()))
     }
@@ -347,21 +471,16 @@ fn write_out(
     Ok(true)
 }
 
-/// The `host:port` to connect to for `ws://host:port/path`; port 80 if the URL names none. `None`
+/// The host and port to connect to for `ws://host:port/path`; port 80 if the URL names none. `None`
 /// if it is no such URL (`wss` included: TLS is not spoken here).
-///
-/// ```
-/// use marotte::transport::websocket_address;
-/// assert_eq!(websocket_address("ws://localhost:9000/x").as_deref(), Some("localhost:9000"));
-/// assert_eq!(websocket_address("wss://localhost"), None);
-/// ```
 #[cfg(feature = "websocket")]
-pub fn websocket_address(url: &str) -> Option<String> {
+pub(super) fn websocket_address(url: &str) -> Option<(String, u16)> {
     let uri: tungstenite::http::Uri = url.parse().ok()?;
     if uri.scheme_str() != Some("ws") {
         return None;
     }
-    Some(format!("{}:{}", uri.host()?, uri.port_u16().unwrap_or(80)))
+    let host = uri.host()?.trim_matches(['[', ']']);
+    Some((host.to_owned(), uri.port_u16().unwrap_or(80)))
 }
 
 #[cfg(feature = "websocket")]

@@ -60,7 +60,10 @@ async fn whoever_has_another_key_is_not_believed() {
     let uri = serve(&server).await;
     let theirs = mallory.listen_noise("127.0.0.1:0").await.unwrap();
     let port = |uri: &str| uri.rsplit_once("port=").unwrap().1.to_owned();
-    let uri = uri.replace(&port(&uri), &theirs.local_addr().port().to_string());
+    let uri = uri.replace(
+        &port(&uri),
+        &theirs.local_addr().unwrap().port().to_string(),
+    );
     let error = within(client.get_reference(&uri).when::<Reference>())
         .await
         .unwrap_err();
@@ -99,12 +102,9 @@ async fn a_reference_that_names_no_key_says_so() {
 #[tokio::test]
 async fn inside_of_a_websocket() {
     let (server, client, other) = (tub(1), tub(2), tub(3));
-    let listener = server
-        .listen_noise_websocket("127.0.0.1:0", None)
-        .await
-        .unwrap();
+    let listener = server.listen("noise+ws://127.0.0.1:0", None).await.unwrap();
     let uri = server.register_reference(Echo, Some("it")).unwrap();
-    assert!(uri.ends_with(&format!("?url=ws://{}", listener.local_addr())));
+    assert!(uri.ends_with(&format!("?url=ws://{}", listener.local_addr().unwrap())));
     let big = "x".repeat(3 << 20);
     let remote = client.get_reference(&uri);
     assert!(

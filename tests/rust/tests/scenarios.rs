@@ -361,7 +361,7 @@ async fn play(scenario: &Scenario) {
     let uri = server
         .register_arc(Node::new(0, &far, &server) as _, Some("it"))
         .unwrap();
-    let port = listener.local_addr().port();
+    let port = listener.local_addr().unwrap().port();
     let link = Link::new(port, scenario.delays_ms.clone()).await;
     let uri = uri.replace(&format!("port={port}"), &format!("port={}", link.port));
     let root: Reference = tub.get_reference(&uri).when().await.unwrap();

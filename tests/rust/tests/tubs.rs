@@ -226,7 +226,7 @@ fn a_promise_breaks_when_its_runtime_is_gone() {
 async fn closing_does_not_wait_for_a_peer_that_does_not_read() {
     let server = Tub::new();
     let listener = server.listen_tcp("127.0.0.1:0").await.expect("a port");
-    let mut idle = TcpStream::connect(listener.local_addr())
+    let mut idle = TcpStream::connect(listener.local_addr().expect("a port"))
         .await
         .expect("a connection");
     idle.write_u8(b'1').await.expect("half a frame");

@@ -185,6 +185,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Task<S> {
             return self.linger(cx);
         }
         self.timers(cx);
+        if self.wire.was_heard()
+            && let Err(reason) = self.dispatch(&[])
+        {
+            self.connection.close((), reason);
+        }
         for _ in 0..READS_PER_POLL {
             let drained = self.flush(cx)?;
             if self.connection.is_closed() {

@@ -4,18 +4,21 @@ use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
 use std::future::IntoFuture;
 use std::io;
-use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
+use super::dialling::reach;
 use super::driver::{Task, Wakeup, elapsed_ms};
-use crate::captp::{CloseReason, Config, Keys, Profile, Stats};
+use super::ports::{Listener, Ports};
+use super::random;
+use super::stream::Stream;
+use crate::captp::{CloseReason, Config, Keys, Profile, PublicKey, Stats};
 use crate::deferred::Deferred;
 use crate::error::Error;
 use crate::host::{Host, Outcome, Ref};
@@ -27,7 +30,7 @@ use crate::native::{
 };
 use crate::promise::Cell;
 use crate::sync::lock;
-use crate::transport::{Netlayer, Visit, Visits, Wire, keep_alive, ways_to};
+use crate::transport::{Netlayer, Visit, Wire, ways_to};
 use crate::vat::{Connection, Vat};
 
 /// How a [`Tub`] behaves.
@@ -81,42 +84,18 @@ pub struct TubOptions {
 #[derive(Clone)]
 pub struct Tub(Arc<Inner>);
 
-struct Inner {
+pub(super) struct Inner {
     vat: Arc<Vat<Native>>,
     runtime: Handle,
     designator: String,
     identity: Arc<Identity>,
     options: TubOptions,
     epoch: Instant,
-    /// Where we listen, oldest first.
-    listeners: Mutex<Vec<(Location, AbortHandle)>>,
+    /// Where we are found.
+    ports: Arc<Ports>,
+    is_closed: AtomicBool,
     /// Held while a connection is looked up or begun, so that a peer is dialled once.
     dialling: Mutex<()>,
-}
-
-/// An open port. Dropping this leaves it open; it closes with the tub or by [`Self::close`].
-#[derive(Debug, Clone)]
-pub struct Listener {
-    address: SocketAddr,
-    location: Location,
-    task: AbortHandle,
-}
-
-impl Listener {
-    /// The address that is listened on.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// What peers need to find the tub here.
-    pub fn location(&self) -> &Location {
-        &self.location
-    }
-
-    /// Stops accepting; connections that were accepted go on.
-    pub fn close(&self) {
-        self.task.abort();
-    }
 }
 
 struct OnTokio {
@@ -137,7 +116,7 @@ impl Runtime for OnTokio {
 
     fn dial(&self, to: &Location) -> Result<Arc<Connection<Native>>, Error> {
         match self.tub.get().and_then(Weak::upgrade) {
-            Some(tub) => tub.connect(to),
+            Some(tub) => tub.connect(&to.from_afar()),
             None => Err(Error::Misuse("the tub is gone".to_owned())),
         }
     }
@@ -178,6 +157,42 @@ impl Tub {
     /// # Panics
     /// As [`Self::new`].
     pub fn with_options(options: TubOptions) -> Self {
+        Self::found_at(Arc::default(), options)
+    }
+
+    /// Another tub, with a new identity and the same options, that is found where this one is: each of its
+    /// encrypted ports is the other's, too, and whoever connects says by the key in the reference whom they
+    /// want. Ports in plain text are not shared. It is cheap, and closing it breaks the references to its
+    /// objects and no others: a lifetime for objects that are to end together.
+    ///
+    /// ```
+    /// # struct Cart;
+    /// # #[marotte::remote]
+    /// # impl Cart { fn total(&self) -> u32 { 7 } }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let shop = marotte::Tub::new();
+    /// shop.listen_noise("127.0.0.1:0").await?;
+    /// let visit = shop.make_tub();
+    /// let uri = visit.register_reference(Cart, None)?;
+    /// # let client = marotte::Tub::new();
+    /// let cart = client.get_reference(&uri);
+    /// assert_eq!(cart.send("total", &()).when::<u32>().await?, 7);
+    /// visit.close();
+    /// assert!(cart.send("total", &()).when::<u32>().await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn make_tub(&self) -> Self {
+        let options = TubOptions {
+            identity: None,
+            ..self.0.options.clone()
+        };
+        Self::found_at(Arc::clone(&self.0.ports), options)
+    }
+
+    fn found_at(ports: Arc<Ports>, options: TubOptions) -> Self {
         let handle = Handle::current();
         let notify = Arc::new(Notify::new());
         let tub = Arc::new(OnceLock::new());
@@ -200,94 +215,71 @@ impl Tub {
             identity,
             options,
             epoch: Instant::now(),
-            listeners: Mutex::new(Vec::new()),
+            ports,
+            is_closed: AtomicBool::new(false),
             dialling: Mutex::new(()),
         });
         let _ = tub.set(Arc::downgrade(&inner));
+        inner.ports.join(inner.key(), Arc::downgrade(&inner));
         Self(inner)
     }
 
-    /// Accepts TCP connections in plain text, which do not show who the peer is: for testing, and for
-    /// networks that can be trusted. `address` is `host:port`; port 0 lets the system choose.
+    /// Accepts connections at `noise://host:port` (encrypted, and both ends show who they are: the way to be
+    /// on a network that is not to be trusted), `noise+ws://host:port` (the same inside of WebSockets, for
+    /// browsers and for peers behind a web server's proxy, which sees the WebSocket only),
+    /// `noise+unix:///path` (the same for programs of this machine), or `tcp://host:port` and
+    /// `ws://host:port` (plain text, which does not show who the peer is: for testing). Port 0 lets the
+    /// system choose.
+    ///
+    /// `url` is where peers are to connect to, if not there: `wss://example.org/marotte` for a WebSocket
+    /// behind a proxy, `noise://example.org:9000` where the address says nothing to others, as `0.0.0.0`.
     ///
     /// # Errors
     /// If the address cannot be listened on.
-    pub async fn listen_tcp(&self, address: &str) -> io::Result<Listener> {
-        self.listen(Netlayer::Tcp, address, None).await
+    pub async fn listen(&self, address: &str, url: Option<&str>) -> io::Result<Listener> {
+        let (netlayer, rest) = Netlayer::split(address).ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("cannot listen at {address:?}: {}", Netlayer::ADDRESSES),
+            )
+        })?;
+        self.open(netlayer, rest, url).await
     }
 
-    /// Accepts encrypted connections, at both ends of which is shown who they are: the way to be on a
-    /// network that is not to be trusted. `address` is `host:port`; port 0 lets the system choose.
+    /// [`Self::listen`] at `noise://` and that `host:port`.
     ///
     /// # Errors
     /// If the address cannot be listened on.
     pub async fn listen_noise(&self, address: &str) -> io::Result<Listener> {
-        self.listen(Netlayer::Noise, address, None).await
+        self.open(Netlayer::Noise, address, None).await
     }
 
-    /// Accepts the same encrypted connections inside of WebSockets: for browsers, and for peers behind a web
-    /// server's proxy, which sees the WebSocket only. `address` is `host:port`; port 0 lets the system
-    /// choose. Behind a proxy, `url` is what peers are to connect to, such as `wss://example.org/marotte`;
-    /// otherwise it is made of the address.
+    /// [`Self::listen`] at `tcp://` and that `host:port`: plain text.
     ///
     /// # Errors
     /// If the address cannot be listened on.
-    pub async fn listen_noise_websocket(
-        &self,
-        address: &str,
-        url: Option<&str>,
-    ) -> io::Result<Listener> {
-        self.listen(Netlayer::NoiseWebSocket, address, url).await
+    pub async fn listen_tcp(&self, address: &str) -> io::Result<Listener> {
+        self.open(Netlayer::Tcp, address, None).await
     }
 
-    /// Accepts WebSocket connections in plain text, as browsers and Node make them. `address` is
-    /// `host:port`; port 0 lets the system choose.
+    /// [`Self::listen`] at `ws://` and that `host:port`: plain text.
     ///
     /// # Errors
     /// If the address cannot be listened on.
     pub async fn listen_websocket(&self, address: &str) -> io::Result<Listener> {
-        self.listen(Netlayer::WebSocket, address, None).await
+        self.open(Netlayer::WebSocket, address, None).await
     }
 
-    async fn listen(
+    async fn open(
         &self,
         netlayer: Netlayer,
         address: &str,
         url: Option<&str>,
     ) -> io::Result<Listener> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        let location = netlayer.location(&self.0.designator, address, url);
-        let inner = Arc::downgrade(&self.0);
-        let announced = location.clone();
-        let accept = async move {
-            let visits = Visits::default();
-            loop {
-                let Ok((stream, from)) = listener.accept().await else {
-                    // Out of file descriptors, or a peer gone before it was accepted: go on.
-                    tokio::time::sleep(Duration::from_millis(20)).await;
-                    continue;
-                };
-                let Some(inner) = inner.upgrade() else { return };
-                let limits = &inner.options.limits;
-                let most = limits.max_connections_per_address;
-                let Some(visit) = visits.admit(from.ip(), most) else {
-                    continue;
-                };
-                if let Ok(wire) = netlayer.accept(&inner.identity, limits, random()) {
-                    let connection = inner.begin(announced.clone(), &wire, None);
-                    let task = inner.drive(stream, wire, connection, Some(visit));
-                    inner.runtime.spawn(task);
-                }
-            }
-        };
-        let task = self.0.runtime.spawn(accept).abort_handle();
-        lock(&self.0.listeners).push((location.clone(), task.clone()));
-        Ok(Listener {
-            address,
-            location,
-            task,
-        })
+        if self.0.is_closed.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the tub was closed; make another one"));
+        }
+        self.0.ports.listen(&self.0, netlayer, address, url).await
     }
 
     /// Offers an object to whoever knows the returned URI. Without a name the URI holds 256 random
@@ -314,7 +306,7 @@ impl Tub {
     ) -> Result<String, Error> {
         let Some(location) = self.0.whereabouts(None) else {
             return Err(Error::Misuse(
-                "the tub listens nowhere yet; call listen_tcp or listen_websocket first".to_owned(),
+                "the tub listens nowhere yet; call listen first".to_owned(),
             ));
         };
         let swiss = match name {
@@ -487,14 +479,11 @@ impl Inner {
 
     fn drive(
         &self,
-        stream: TcpStream,
+        stream: Box<dyn Stream>,
         wire: Wire,
         (connection, wakeup): (Arc<Connection<Native>>, Arc<Wakeup>),
         visit: Option<Visit>,
-    ) -> Task<TcpStream> {
-        // Without this, small messages wait for acknowledgements; a failure costs speed only.
-        let _ = stream.set_nodelay(true);
-        keep_alive(&stream, self.options.limits.silence_ms);
+    ) -> Task<Box<dyn Stream>> {
         let handshake = Duration::from_millis(self.options.limits.handshake_ms);
         Task {
             stream,
@@ -509,62 +498,91 @@ impl Inner {
         }
     }
 
+    /// The task of a connection that was accepted for this tub.
+    pub(super) fn accepted(
+        &self,
+        announced: Location,
+        stream: Box<dyn Stream>,
+        wire: Wire,
+        visit: Option<Visit>,
+    ) -> Task<Box<dyn Stream>> {
+        let began = self.begin(announced, &wire, None);
+        self.drive(stream, wire, began, visit)
+    }
+
     /// The connection to a peer: one that is open, one that is being made, or a new one.
     fn connect(self: &Arc<Self>, to: &Location) -> Result<Arc<Connection<Native>>, Error> {
         let _dialling = lock(&self.dialling);
         if let Some(connection) = self.vat.connection_to(to) {
             return Ok(connection);
         }
-        let ways = ways_to(to, &self.identity, &self.options.limits, random())?;
-        let announced = self
-            .whereabouts(Some(&to.transport))
-            .unwrap_or_else(|| Location {
-                transport: to.transport.clone(),
-                designator: self.designator.clone(),
-                hints: BTreeMap::new(),
-            });
-        let began = self.begin(announced, &ways[0].1, Some(to));
+        let limits = &self.options.limits;
+        let ways = ways_to(to, &self.identity, limits, random())?;
+        let began = self.begin(self.announced(&to.transport), &ways[0].wire, Some(to));
         let connection = Arc::clone(&began.0);
         let inner = Arc::downgrade(self);
         // A runtime that is gone drops the future unrun: nobody may wait for ever.
-        let unmade = Unmade(Arc::clone(&connection));
+        let unmade = Unmade(Some(Arc::clone(&connection)));
+        let (patience, silence_ms) = (limits.handshake_ms, limits.silence_ms);
         self.runtime.spawn(async move {
-            let _unmade = unmade;
-            let mut reasons = Vec::new();
-            for (address, wire) in ways {
-                let connected = TcpStream::connect(&address).await;
-                match (connected, inner.upgrade()) {
-                    (Ok(stream), Some(inner)) => {
-                        let task = inner.drive(stream, wire, began, None);
-                        // The task must not keep the tub alive.
-                        drop(inner);
-                        return task.await;
-                    }
-                    (Err(error), _) => {
-                        reasons.push(format!("cannot connect to {address}: {error}"));
-                    }
-                    (Ok(_), None) => {
-                        let reason = CloseReason::Local("the tub is gone".to_owned());
-                        return began.0.close((), reason);
-                    }
+            let met = timeout(Duration::from_millis(patience), reach(ways, silence_ms)).await;
+            let met = met.unwrap_or_else(|_| Err("the peer takes too long to answer".to_owned()));
+            match (met, inner.upgrade()) {
+                (Ok((stream, wire)), Some(inner)) => {
+                    // A task of its own, which does not keep the tub alive.
+                    inner.runtime.spawn(inner.drive(stream, wire, began, None));
+                    unmade.is_made();
+                }
+                (Err(reason), _) => began.0.close((), CloseReason::Lost(reason)),
+                (Ok(_), None) => {
+                    let reason = CloseReason::Local("the tub is gone".to_owned());
+                    began.0.close((), reason);
                 }
             }
-            began.0.close((), CloseReason::Lost(reasons.join("; ")));
         });
         Ok(connection)
     }
 
+    pub(super) fn key(&self) -> PublicKey {
+        self.identity.public()
+    }
+
+    pub(super) fn designator(&self) -> &str {
+        &self.designator
+    }
+
+    pub(super) fn identity(&self) -> &Arc<Identity> {
+        &self.identity
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.options.limits
+    }
+
+    pub(super) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// What peers are told of where the tub is, over that transport; no more than who it is, if it listens
+    /// nowhere.
+    pub(super) fn announced(&self, transport: &str) -> Location {
+        let nowhere = || Location {
+            transport: transport.to_owned(),
+            designator: self.designator.clone(),
+            hints: BTreeMap::new(),
+        };
+        self.whereabouts(Some(transport)).unwrap_or_else(nowhere)
+    }
+
     /// Where peers find the tub, by that transport if it listens there.
     fn whereabouts(&self, transport: Option<&str>) -> Option<Location> {
-        let listeners = lock(&self.listeners);
-        let places: Vec<_> = listeners.iter().map(|(place, _)| place.clone()).collect();
+        let places = self.ports.locations(self.key(), &self.designator);
         Location::of(&places, transport)
     }
 
     fn close(&self, why: &str) {
-        for (_, task) in lock(&self.listeners).drain(..) {
-            task.abort();
-        }
+        self.is_closed.store(true, Ordering::Relaxed);
+        self.ports.leave(self.key());
         for connection in self.vat.connections() {
             connection.close((), CloseReason::Local(why.to_owned()));
         }
@@ -594,21 +612,22 @@ async fn run_turns(vat: Weak<Vat<Native>>, wanted: Arc<Notify>) {
 }
 
 /// A connection that is being made; closed when this goes, unless it is closed already.
-struct Unmade(Arc<Connection<Native>>);
+struct Unmade(Option<Arc<Connection<Native>>>);
 
-impl Drop for Unmade {
-    fn drop(&mut self) {
-        if !self.0.is_closed() {
-            let reason = CloseReason::Lost("the runtime was shut down".to_owned());
-            self.0.close((), reason);
-        }
+impl Unmade {
+    /// Something else sees to its end from now on.
+    fn is_made(mut self) {
+        self.0 = None;
     }
 }
 
-/// 32 unguessable bytes.
-fn random() -> [u8; 32] {
-    let mut bytes = [0; 32];
-    // Without randomness there are no secrets, and nothing here would be safe.
-    getrandom::fill(&mut bytes).expect("the operating system gives randomness");
-    bytes
+impl Drop for Unmade {
+    fn drop(&mut self) {
+        if let Some(connection) = &self.0
+            && !connection.is_closed()
+        {
+            let reason = CloseReason::Lost("the runtime was shut down".to_owned());
+            connection.close((), reason);
+        }
+    }
 }

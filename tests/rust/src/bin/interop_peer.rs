@@ -164,13 +164,9 @@ async fn main() {
     let tub = Tub::new();
     match [&args[0][..], &args[1][..]] {
         ["serve", scheme] => {
-            let listener = match scheme {
-                "tcp" => tub.listen_tcp("127.0.0.1:0").await,
-                "noise" => tub.listen_noise("127.0.0.1:0").await,
-                "noise+ws" => tub.listen_noise_websocket("127.0.0.1:0", None).await,
-                _ => tub.listen_websocket("127.0.0.1:0").await,
-            };
-            let _listener = listener.expect("a port is free");
+            tub.listen(&format!("{scheme}://127.0.0.1:0"), None)
+                .await
+                .expect("a port is free");
             println!(
                 "{}",
                 tub.register_reference(Service::default(), None)
