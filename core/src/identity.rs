@@ -108,6 +108,11 @@ impl Identity {
         (self::designator(&key) == designator).then_some(key)
     }
 
+    /// The designator of a key: see [`Self::key_of`].
+    pub fn designator_of(key: &PublicKey) -> String {
+        designator(key)
+    }
+
     /// The key of key exchanges.
     pub(crate) fn exchange(&self) -> &[u8; 32] {
         &self.exchange

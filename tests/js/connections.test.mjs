@@ -122,7 +122,7 @@ test("a peer that is not there is named", async (t) => {
   const tub = clientTub(t);
   const error = await failure(tub.getReference("ocapn://x.websocket/s/YQ?url=ws://127.0.0.1:1").anything());
   assert.ok(error instanceof DisconnectedError);
-  assert.match(error.message, /^cannot connect to ws:\/\/127\.0\.0\.1:1: connect ECONNREFUSED/);
+  assert.match(error.message, /^no connection to ocapn:.*: cannot connect to ws:\/\/127\.0\.0\.1:1: connect ECONNREFUSED/);
   const refused = await failure(tub.getReference("ocapn://y.websocket/s/YQ?url=ws://"));
   assert.ok(refused instanceof DisconnectedError);
 });

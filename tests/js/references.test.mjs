@@ -238,7 +238,6 @@ test("mistakes are told where they are made", async (t) => {
   assert.throws(() => server.registerReference({}), { message: /Referenceable/ });
   assert.throws(() => new Tub({ profile: "nonsense" }), { message: /profiles: marotte/ });
   assert.throws(() => new Tub({ limits: { maxNonsense: 1 } }), TypeError);
-  await assert.rejects(server.listen(), { message: /already/ });
   await client.close();
   assert.throws(() => client.getReference(uri), { message: "the tub is closed" });
 });

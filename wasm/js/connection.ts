@@ -1,5 +1,6 @@
 // One connection: its session in WebAssembly, and the socket that it is fed from.
-import { platform, type Socket, type SocketOwner } from "./platform.js";
+import { type Dialler, Dialling, give } from "./dialling.js";
+import { platform, type Socket } from "./platform.js";
 import { readEvents } from "./events.js";
 import * as tape from "./tape.js";
 import type { Tub } from "./tub.js";
@@ -33,18 +34,16 @@ output.flush = () => {
   for (const connection of dirty) connection.flush();
 };
 
-/** What is inside of the WebSocket; see wasm/src/sockets.rs. */
-export const Kind = { Plain: 0, EncryptedTo: 1, EncryptedAccepted: 2 } as const;
-export type Kind = (typeof Kind)[keyof typeof Kind];
-
 /** Milliseconds on a clock that never jumps. */
 const now = (): number => performance.now();
 /** Timers take no more: a longer one would end at once. Whoever looks too early looks again. */
 const LONGEST_MS = 2 ** 31 - 1;
 const lookIn = (ms: number, look: () => void): { cancel(): void } => platform.delay(look, Math.min(ms + 1, LONGEST_MS));
 
-export class Connection implements SocketOwner {
-  readonly number: number;
+/** 32 secret random bytes. */
+const putSeed = (): void => tape.putBytes(crypto.getRandomValues(new Uint8Array(32)));
+
+export class Connection implements Dialler {
   socket: Socket | undefined;
   private isOpen = false;
   private isClosed = false;
@@ -52,18 +51,44 @@ export class Connection implements SocketOwner {
   private willCollect = false;
   private deadline: { cancel(): void };
   private hasSettledIn = false;
+  private dialling: Dialling | undefined;
 
-  constructor(readonly tub: Tub, private readonly kind: Kind, peer: string | undefined, handshakeMs: number) {
+  private constructor(readonly tub: Tub, readonly number: number, private readonly isEncrypted: boolean) {
+    connections[number] = this;
+    tub.connections.add(this);
+    this.deadline = lookIn(tub.handshakeMs, this.look);
+  }
+
+  /** One that a peer has made. */
+  static accepted(tub: Tub, isEncrypted: boolean): Connection {
     const start = tape.begin();
-    for (let i = 0; i < 2; i++) tape.putBytes(crypto.getRandomValues(new Uint8Array(32)));
-    if (peer === undefined) tape.putTag(tape.NULL);
-    else tape.putText(tape.STR, peer);
-    this.number = wasm.connect(tub.number, kind, start, tape.end(start), now()) >>> 0;
-    if (this.number === NOTHING) {
-      throw new TypeError(`the reference to ${peer}.noise names no key: the part before .noise must be one in base32`);
+    putSeed();
+    putSeed();
+    const number = wasm.connect(tub.number, (isEncrypted ? 1 : 0), start, tape.end(start), now()) >>> 0;
+    return new Connection(tub, number, isEncrypted);
+  }
+
+  /** One that is made to a peer, by the first of those URLs where it is met. */
+  static to(tub: Tub, transport: string, designator: string, urls: string[]): Connection {
+    const start = tape.begin();
+    putSeed();
+    tape.putText(tape.STR, transport);
+    tape.putText(tape.STR, designator);
+    for (const url of urls) tape.putText(tape.STR, url);
+    tape.putTag(tape.NULL);
+    const number = wasm.connect_to(tub.number, start, tape.end(start), now()) >>> 0;
+    if (number === NOTHING) {
+      throw new TypeError(`the reference to ${designator}.noise names no key: the part before .noise must be one in base32`);
     }
-    connections[this.number] = this;
-    this.deadline = lookIn(handshakeMs, this.look);
+    const isEncrypted = transport === "noise";
+    const connection = new Connection(tub, number, isEncrypted);
+    connection.dialling = new Dialling(urls, tub, isEncrypted ? designator : undefined, connection);
+    return connection;
+  }
+
+  /** The one with that number. */
+  static numbered(number: number): Connection | undefined {
+    return connections[number];
   }
 
   /** Ends a connection whose peer has been silent for too long, and looks again when it may have been. */
@@ -123,6 +148,16 @@ export class Connection implements SocketOwner {
 
   // What the socket says.
 
+  met(socket: Socket, way: number): void {
+    if (this.isClosed) return socket.close(1000, "");
+    this.dialling = undefined;
+    this.socket = socket;
+    if (way !== NOTHING) wasm.way_take(way, this.number);
+    this.opened();
+    // It may have begun to speak.
+    if (way !== NOTHING) this.received(new Uint8Array(0));
+  }
+
   opened(): void {
     if (this.isClosed) return;
     this.isOpen = true;
@@ -135,9 +170,7 @@ export class Connection implements SocketOwner {
       this.abort(`the peer sent a WebSocket message of ${data.length} bytes`);
       return;
     }
-    const place = wasm.receive_reserve(data.length) >>> 0;
-    refresh();
-    bytes.set(data, place);
+    give(data);
     const what = wasm.receive(this.tub.number, this.number, data.length, TURNS, now());
     if (!this.hasSettledIn && !(what & WAITING)) {
       // From now on the deadline is that of its silence, if there is one.
@@ -147,7 +180,7 @@ export class Connection implements SocketOwner {
     }
     readEvents();
     // The handshake has something to say by itself.
-    if (this.kind !== Kind.Plain) this.wake();
+    if (this.isEncrypted) this.wake();
     if (what & CLOSED) this.finish();
     if (what & MORE) runTurnsLater();
   }
@@ -175,6 +208,7 @@ export class Connection implements SocketOwner {
     if (this.isOpen) this.flush();
     this.isClosed = true;
     this.deadline.cancel();
+    this.dialling?.abandon();
     connections[this.number] = undefined;
     this.tub.forget(this);
     wasm.connection_drop(this.number);

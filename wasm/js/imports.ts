@@ -53,7 +53,7 @@ const decoder = new TextDecoder();
 
 /** Connects to a peer that another one has introduced. */
 export function dial(number: number, peerAt: number, peerLength: number, urlAt: number, urlLength: number): number {
-  return Tub.numbered(number)?.dial(text(peerAt, peerLength), text(urlAt, urlLength)) ?? NOTHING;
+  return Tub.numbered(number)?.dial(text(peerAt, peerLength), text(urlAt, urlLength).split("\n").filter(Boolean)) ?? NOTHING;
 }
 
 function text(at: number, length: number): string {

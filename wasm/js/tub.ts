@@ -1,10 +1,11 @@
 // The tub: a place where objects live, and from where others' objects are reached.
-import { Connection, Kind } from "./connection.js";
+import { Connection } from "./connection.js";
 import { Deferred } from "./deferred.js";
 import { CancelledError } from "./deferred-errors.js";
 import { RemoteError, report } from "./errors.js";
 import { Referenceable, slotOf } from "./objects.js";
-import { platform, type ListenOptions, type Listener } from "./platform.js";
+import type { ListenOptions, Listener } from "./platform.js";
+import { Ports } from "./ports.js";
 import { RemotePromiseState } from "./promise.js";
 import * as tape from "./tape.js";
 import type { RemotePromise } from "./types.js";
@@ -69,6 +70,12 @@ export interface TubOptions {
    * object through this tub. Default: `false`.
    */
   introduce?: boolean;
+  /**
+   * Takes peers that connect for whom they say they are, so that their connections are used to fetch from them by URI,
+   * too. Nothing proves it without encryption: whoever takes another's name is sent the secrets in references to that
+   * one. Default: `false`.
+   */
+  believe?: boolean;
 }
 
 /** Counters of all of a tub's connections: see {@link Tub.stats}. */
@@ -111,6 +118,8 @@ const collected = new FinalizationRegistry((number: number) => {
   wasm.tub_drop(number);
 });
 const utf8 = new TextEncoder();
+/** The ports of the tub that is being made, if it shares those of another. */
+let inherited: Ports | undefined;
 /** How to stop what works on promises, by handle. */
 const aborts = new Map<number, (reason: unknown) => void>();
 
@@ -144,21 +153,23 @@ export class Tub implements Origin {
   readonly maxBytes: number;
   /** @internal */
   readonly showsTracebacks: boolean;
-  private readonly handshakeMs: number;
-  private readonly designator: string;
-  /** True if what it listens for is encrypted. */
-  private isEncrypted = false;
-  /** The connections that this tub made, by peer. */
-  private readonly peers = new Map<string, Connection>();
-  private readonly connections = new Set<Connection>();
+  /** @internal */
+  readonly handshakeMs: number;
+  /** @internal */
+  readonly designator: string;
+  /** @internal */
+  readonly connections = new Set<Connection>();
   // A private name, because its keys are secrets: what prints a tub, or a reference with its tub, shows none.
   readonly #registered = new Map<string, object>();
-  private listener: Listener | undefined;
+  private readonly ports: Ports;
+  private readonly options: TubOptions;
   /** @internal */
   isClosed = false;
 
   constructor(options: TubOptions = {}) {
-    const { profile = "marotte", limits = {}, tracebacks = false, introduce = false, key } = options;
+    const { profile = "marotte", limits = {}, tracebacks = false, introduce = false, believe = false, key } = options;
+    this.options = { profile, limits, tracebacks, introduce, believe };
+    this.ports = inherited ?? new Ports();
     if (key !== undefined && !(key instanceof Uint8Array && key.length === 32)) throw new TypeError("a tub's key is 32 secret random bytes");
     this.showsTracebacks = tracebacks;
     this.maxBytes = limits.maxMessageBytes ?? 64 << 20;
@@ -175,7 +186,7 @@ export class Tub implements Origin {
       tape.putNumber(typeof value === "number" && value >= 0 ? value : 0);
     }
     tape.putTag(tape.END_DICT);
-    this.number = wasm.tub_new(start, tape.end(start), tracebacks as unknown as number, introduce as unknown as number) >>> 0;
+    this.number = wasm.tub_new(start, tape.end(start), ...([tracebacks, introduce, believe] as unknown as [number, number, number])) >>> 0;
     if (this.number === NOTHING) {
       throw new TypeError(`no such profile, or no such limit: ${JSON.stringify({ profile, limits })} (profiles: ${profiles()})`);
     }
@@ -183,6 +194,33 @@ export class Tub implements Origin {
     tape.read(wasm.result_address());
     this.designator = tape.getString() ?? "";
     tubs[this.number] = this;
+    this.ports.join(this);
+  }
+
+  /**
+   * Another tub, with a new identity (or the one that `key` makes) and the same options, that is found where this one
+   * is, now and later: each of their encrypted listeners is the other's, too, and whoever connects says by the key in
+   * the URI whom they want. Listeners in plain text are not shared.
+   *
+   * It is cheap, and closing it breaks the references to its objects, and no others: a lifetime for objects that are to
+   * end together. Listeners close with the last tub that is found there.
+   *
+   * @example
+   * ```ts
+   * const visit = shop.makeTub();
+   * const uri = visit.registerReference(new Cart());
+   * // ... and when the visitor has left:
+   * await visit.close();
+   * ```
+   */
+  makeTub(options: Pick<TubOptions, "key"> = {}): Tub {
+    if (this.isClosed) throw new Error("the tub is closed");
+    inherited = this.ports;
+    try {
+      return new Tub({ ...this.options, ...options });
+    } finally {
+      inherited = undefined;
+    }
   }
 
   /** @internal */
@@ -211,24 +249,8 @@ export class Tub implements Origin {
    */
   async listen(address: string | ListenOptions = {}): Promise<Listener> {
     const options = typeof address === "string" ? listenOptions(address) : address;
-    if (this.listener) throw new Error("this tub is listening already");
-    const kind = options.encrypted ? Kind.EncryptedAccepted : Kind.Plain;
-    const accept = (socket: Connection["socket"]) => {
-      const connection = this.connection(kind);
-      connection.socket = socket;
-      return connection;
-    };
-    const listener = await platform.listen(options, accept, this.maxSocketBytes);
-    if (this.isClosed) {
-      await listener.close();
-      throw new Error("the tub was closed");
-    }
-    this.listener = listener;
-    this.isEncrypted = options.encrypted ?? false;
-    const start = tape.begin();
-    tape.putText(tape.STR, listener.url);
-    wasm.tub_listens(this.number, this.isEncrypted as unknown as number, start, tape.end(start));
-    return listener;
+    if (this.isClosed) throw new Error("the tub is closed");
+    return this.ports.listen(this, options);
   }
 
   /**
@@ -244,7 +266,7 @@ export class Tub implements Origin {
     object: Referenceable | ((...args: never[]) => unknown),
     options: string | { name?: string } = {},
   ): string {
-    if (!this.listener) throw new Error("only a tub that listens can register objects: await tub.listen() first");
+    if (!this.ports.has(this)) throw new Error("only a tub that listens can register objects: await tub.listen() first");
     if (typeof object === "function" && object.prototype instanceof Referenceable) {
       throw new TypeError(`${object.name} is a class; register an object of it: new ${object.name}()`);
     }
@@ -307,7 +329,7 @@ export class Tub implements Origin {
       const error = new RemoteError("KeyError: no object is registered under that swiss number");
       return RemotePromiseState.settled(this, !object, object ?? error).proxy as RemotePromise<T>;
     }
-    const connection = this.connectionTo(`${designator}.${transport}`, hints);
+    const connection = this.connectionTo(transport, designator, urlsOf(hints));
     const start = tape.begin();
     tape.putBytes(Uint8Array.from(swiss, (char) => char.charCodeAt(0)));
     const handle = wasm.fetch_registered(this.number, connection.number, start, tape.end(start)) >>> 0;
@@ -337,53 +359,44 @@ export class Tub implements Origin {
     for (const connection of this.connections) connection.abort("the tub was closed");
     tubs[this.number] = new WeakRef(this);
     collected.register(this, this.number);
-    return this.listener?.close() ?? Promise.resolve();
+    return this.ports.leave(this);
   }
 
   [Symbol.dispose](): void {
     void this.close();
   }
 
-  private connection(kind: Kind, peer?: string): Connection {
-    const connection = new Connection(this, kind, peer, this.handshakeMs);
-    this.connections.add(connection);
-    return connection;
-  }
-
-  /** The number of the connection to a peer that was introduced. @internal */
-  dial(peer: string, url: string): number {
+  /** The number of the connection to a peer, `designator.transport`, that was introduced. @internal */
+  dial(peer: string, urls: string[]): number {
+    const dot = peer.lastIndexOf(".");
     try {
-      return this.connectionTo(peer, { url }).number;
+      return this.connectionTo(peer.slice(dot + 1), peer.slice(0, dot), urls).number;
     } catch {
       // The core says that it cannot be reached.
       return NOTHING;
     }
   }
 
-  private connectionTo(peer: string, hints: Record<string, string>): Connection {
-    const known = this.peers.get(peer);
+  /** The connection to a peer: one that is open, one that is being made, or a new one. */
+  private connectionTo(transport: string, designator: string, urls: string[]): Connection {
+    const start = tape.begin();
+    tape.putText(tape.STR, transport);
+    tape.putText(tape.STR, designator);
+    const known = Connection.numbered(wasm.connection_to(this.number, start, tape.end(start)) >>> 0);
     if (known) return known;
-    const { url } = hints;
-    if (url === undefined) {
+    const peer = `${designator}.${transport}`;
+    if (urls.length === 0) {
       throw new TypeError(`${peer} cannot be reached from JavaScript: its URI has no hint "url". Let the peer listen ` +
         "on a WebSocket, noise+ws:// or ws://, and use the URI that it gives out then (ocapn://….noise/s/…?url=ws://host:port).");
     }
-    if (!/^wss?:\/\//.test(url)) throw new TypeError(`the hint "url" must begin with ws:// or wss://: ${url}`);
-    const encryptedTo = peer.endsWith(".noise") ? peer.slice(0, -6) : undefined;
-    const connection = this.connection(encryptedTo === undefined ? Kind.Plain : Kind.EncryptedTo, encryptedTo);
-    this.peers.set(peer, connection);
-    try {
-      connection.socket = platform.connect(url, connection, this.maxSocketBytes);
-    } catch (error) {
-      platform.later(() => connection.lost(`cannot connect to ${url}: ${error instanceof Error ? error.message : error}`));
-    }
-    return connection;
+    const usable = urls.filter((url) => /^wss?:\/\//.test(url));
+    if (usable.length === 0) throw new TypeError(`the hint "url" must begin with ws:// or wss://: ${urls.join(", ")}`);
+    return Connection.to(this, transport, designator, usable);
   }
 
   /** @internal */
   forget(connection: Connection): void {
     this.connections.delete(connection);
-    for (const [peer, other] of this.peers) if (other === connection) this.peers.delete(peer);
   }
 
   // What values need.
@@ -492,6 +505,12 @@ function parse(uri: string): Parsed {
   }
   const [designator, swiss] = [tape.getString() ?? "", tape.getString() ?? ""];
   return { transport, designator, swiss, hints: tape.get() as Record<string, string> };
+}
+
+/** The URLs among the hints: of several, the second is `url.2`, as the core's `Location` has it. */
+function urlsOf(hints: Record<string, string>): string[] {
+  const names = Object.keys(hints).filter((name) => /^url(\.[2-8])?$/.test(name));
+  return names.sort().map((name) => hints[name]!);
 }
 
 function profiles(): string {

@@ -122,28 +122,24 @@ fn limits(tape: &mut Tape<'_>) -> Result<Limits, BadTape> {
 
 /// A new tub. Tape: the profile's name, 32 secret bytes that its identity is made of, limits by name.
 #[wasm_bindgen]
-pub fn tub_new(start: u32, len: u32, tracebacks: bool, introduce: bool) -> u32 {
+pub fn tub_new(start: u32, len: u32, tracebacks: bool, introduce: bool, believe: bool) -> u32 {
     let parsed = with_input(start, len, |mut tape| {
         let profile = Profile::named(tape.str()?).ok_or(BadTape)?;
         let identity = Arc::new(Identity::from_seed(seed(&mut tape)?));
-        let location = Location {
-            transport: "websocket".to_owned(),
-            designator: identity.designator(),
-            hints: Default::default(),
-        };
-        Ok::<_, BadTape>((profile, identity, location, limits(&mut tape)?))
+        Ok::<_, BadTape>((profile, identity, limits(&mut tape)?))
     });
     match parsed {
-        Ok((profile, identity, location, limits)) => state::add_tub(|number| {
+        Ok((profile, identity, limits)) => state::add_tub(|number| {
             let vat = Vat::new(number);
             vat.show_tracebacks(tracebacks);
             vat.introduce_peers(introduce);
+            vat.believe_hellos(believe);
             Tub {
                 vat,
                 profile,
                 limits,
                 identity,
-                location,
+                places: RefCell::default(),
             }
         }),
         Err(BadTape) => NOTHING,
@@ -163,24 +159,27 @@ pub fn tub_name(number: u32) -> u32 {
     text_result(name.unwrap_or_default())
 }
 
-/// Notes where a tub can be found from now on. Tape: the WebSocket's URL.
+/// Notes where a tub can be found from now on. Tape: for each place the transport and the WebSocket's URL; then
+/// null.
 #[wasm_bindgen]
-pub fn tub_listens(number: u32, is_encrypted: bool, start: u32, len: u32) {
-    let Ok(url) = with_input(start, len, |mut tape| tape.str().map(str::to_owned)) else {
+pub fn tub_listens(number: u32, start: u32, len: u32) {
+    let Some(tub) = state::tub(number) else {
         return;
     };
-    let transport = if is_encrypted { "noise" } else { "websocket" };
-    state::replace_tub(number, |tub| Tub {
-        location: Location {
-            transport: transport.to_owned(),
-            designator: tub.location.designator.clone(),
-            hints: [("url".to_owned(), url)].into(),
-        },
-        vat: Arc::clone(&tub.vat),
-        identity: Arc::clone(&tub.identity),
-        limits: tub.limits.clone(),
-        ..*tub
+    let places = with_input(start, len, |mut tape| {
+        let mut places = Vec::new();
+        while let Some(transport) = tape.optional_str()? {
+            places.push(Location {
+                transport: transport.to_owned(),
+                designator: tub.identity.designator(),
+                hints: [("url".to_owned(), tape.str()?.to_owned())].into(),
+            });
+        }
+        Ok::<_, BadTape>(places)
     });
+    if let Ok(places) = places {
+        tub.places.replace(places);
+    }
 }
 
 /// Forgets a tub whose connections have been closed.
@@ -219,7 +218,7 @@ pub fn register(number: u32, start: u32, len: u32) -> u32 {
         return 0;
     };
     let sturdy = SturdyRef {
-        location: tub.location.clone(),
+        location: tub.location(None),
         swiss: swiss.clone(),
     };
     drop(tub.vat.register(swiss, object));

@@ -300,7 +300,8 @@ impl Host for JsHost {
 
     fn dial((): (), vat: &Arc<Vat<Self>>, to: &Location) -> Result<Arc<Connection<Self>>, Error> {
         let peer = format!("{}.{}", to.designator, to.transport);
-        let url = to.hints.get("url").map_or("", String::as_str);
+        let urls: Vec<_> = to.hinted("url").map(|(_, url)| url).collect();
+        let url = urls.join("\n");
         let number = imports::dial(
             *vat.home(),
             peer.as_ptr() as usize,

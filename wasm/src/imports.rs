@@ -17,8 +17,8 @@ mod supplied {
         pub(crate) fn cancelled(handle: u32);
         /// Asks for `run_turns`, soon.
         pub(crate) fn schedule_turns();
-        /// Connects to a peer, `designator.transport`, by the hint `url`: where these texts are, and how
-        /// long. Returns the connection's number.
+        /// Connects to a peer, `designator.transport`, by its URLs, a line each: where these texts are, and
+        /// how long. Returns the connection's number.
         pub(crate) fn dial(
             tub: u32,
             peer: usize,

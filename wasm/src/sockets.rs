@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 
-use marotte::Identity;
 use marotte::captp::{CloseReason, Config, Keys};
-use marotte::transport::Wire;
+use marotte::transport::{Wire, meant};
+use marotte::{Identity, Location};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::exports::{KEEP, NOTHING, address, reserve, seed, text_result, with_input};
 use crate::state;
+use crate::tape::{BadTape, Tape};
 
 /// As that, for the buffer that each connection keeps for itself.
 const KEEP_UNSENT: usize = 4 << 10;
@@ -32,50 +33,171 @@ thread_local! {
 
 /// What [`connect`] may be asked for: messages as they are.
 const PLAIN: u32 = 0;
-/// An encrypted stream, to the one whose designator is on the tape.
-const TO: u32 = 1;
 /// An encrypted stream that was accepted.
-const ACCEPTED: u32 = 2;
+const ACCEPTED: u32 = 1;
 
-/// A new connection. Tape: 64 secret random bytes in two halves, and whom it is meant for. `now_ms` is on the
-/// clock of [`handle_timeout`].
+/// A new connection. Tape: 64 secret random bytes in two halves. `now_ms` is on the clock of
+/// [`handle_timeout`]. One to a peer is encrypted by the way that is taken in the end: see [`way_take`].
 #[wasm_bindgen]
 pub fn connect(number: u32, kind: u32, start: u32, len: u32, now_ms: f64) -> u32 {
     let Some(tub) = state::tub(number) else {
         return NOTHING;
     };
-    let parsed = with_input(start, len, |mut tape| {
-        let seeds = (seed(&mut tape)?, seed(&mut tape)?);
-        Ok::<_, crate::tape::BadTape>((seeds, tape.optional_str()?.map(str::to_owned)))
+    let seeds = with_input(start, len, |mut tape| {
+        Ok::<_, BadTape>((seed(&mut tape)?, seed(&mut tape)?))
     });
-    let Ok(((keys, exchange), peer)) = parsed else {
+    let Ok((keys, exchange)) = seeds else {
         return NOTHING;
     };
-    let key = peer.as_deref().and_then(Identity::key_of);
-    let wire = match (kind, key) {
-        (PLAIN, _) => None,
-        (TO, Some(key)) => match Wire::noise_client(&tub.identity, key, &tub.limits, exchange) {
-            Ok(wire) => Some(wire),
-            Err(_) => return NOTHING,
-        },
-        (ACCEPTED, _) => Some(Wire::noise_server(&tub.identity, &tub.limits, exchange)),
-        _ => return NOTHING,
+    let is_encrypted = kind != PLAIN;
+    let wire = (kind == ACCEPTED).then(|| Wire::noise_server(&tub.identity, &tub.limits, exchange));
+    let transport = if is_encrypted { "noise" } else { "websocket" };
+    let config = Config {
+        profile: tub.profile,
+        limits: tub.limits.clone(),
+        keys: Keys::from_seed(keys),
+        location: tub.location(Some(transport)),
+        reserved: kind == ACCEPTED,
+        boundaries: !is_encrypted,
+        now_ms: now_ms as u64,
     };
-    let mut location = tub.location.clone();
-    if kind == TO && location.hints.is_empty() {
-        // It listens nowhere, so it may be found anyhow.
-        "noise".clone_into(&mut location.transport);
+    state::add_connection(is_encrypted, wire, |driver| tub.vat.connect(config, driver))
+}
+
+/// As [`connect`], to a peer. Tape: 32 secret random bytes, its transport and its designator, its URLs, null.
+#[wasm_bindgen]
+pub fn connect_to(number: u32, start: u32, len: u32, now_ms: f64) -> u32 {
+    let Some(tub) = state::tub(number) else {
+        return NOTHING;
+    };
+    let parsed = with_input(start, len, |mut tape| {
+        let keys = seed(&mut tape)?;
+        let bare = peer(&mut tape)?;
+        let mut places = Vec::new();
+        while let Some(url) = tape.optional_str()? {
+            places.push(Location {
+                hints: [("url".to_owned(), url.to_owned())].into(),
+                ..bare.clone()
+            });
+        }
+        Ok::<_, BadTape>((keys, Location::of(&places, None).unwrap_or(bare)))
+    });
+    let Ok((keys, to)) = parsed else {
+        return NOTHING;
+    };
+    let is_encrypted = to.transport == "noise";
+    if is_encrypted && Identity::key_of(&to.designator).is_none() {
+        return NOTHING;
     }
     let config = Config {
         profile: tub.profile,
         limits: tub.limits.clone(),
         keys: Keys::from_seed(keys),
-        location,
-        reserved: kind == ACCEPTED,
-        boundaries: kind == PLAIN,
+        location: tub.location(Some(&to.transport)),
+        reserved: false,
+        boundaries: !is_encrypted,
         now_ms: now_ms as u64,
     };
-    state::add_connection(wire, |driver| tub.vat.connect(config, driver))
+    state::add_connection(is_encrypted, None, |driver| {
+        tub.vat.dial(config, driver, to)
+    })
+}
+
+fn peer(tape: &mut Tape<'_>) -> Result<Location, BadTape> {
+    Ok(Location {
+        transport: tape.str()?.to_owned(),
+        designator: tape.str()?.to_owned(),
+        hints: Default::default(),
+    })
+}
+
+/// The connection that there is to a peer. Tape: its transport and its designator.
+#[wasm_bindgen]
+pub fn connection_to(number: u32, start: u32, len: u32) -> u32 {
+    let to = with_input(start, len, |mut tape| peer(&mut tape));
+    let connection = state::tub(number)
+        .zip(to.ok())
+        .and_then(|(tub, to)| tub.vat.connection_to(&to));
+    connection
+        .and_then(|connection| state::number_of(&connection))
+        .unwrap_or(NOTHING)
+}
+
+// Before a connection is open: who is at the other end, and whom they want.
+
+/// Whom the sender of the first `len` received bytes wants: a designator on the result tape, empty if more
+/// must come first. False if this is no encrypted connection.
+#[wasm_bindgen]
+pub fn wanted(len: u32) -> bool {
+    let found = RECEIVED.with_borrow(|received| meant(received.get(..len as usize).unwrap_or(&[])));
+    let Ok(key) = found else { return false };
+    text_result(
+        key.map(|key| Identity::designator_of(&key))
+            .unwrap_or_default(),
+    );
+    true
+}
+
+/// Begins to go a way to a peer. Tape: 32 secret random bytes, and the peer's designator.
+#[wasm_bindgen]
+pub fn way_new(number: u32, start: u32, len: u32) -> u32 {
+    let Some(tub) = state::tub(number) else {
+        return NOTHING;
+    };
+    let parsed = with_input(start, len, |mut tape| {
+        let exchange = seed(&mut tape)?;
+        let key = Identity::key_of(tape.str()?).ok_or(BadTape)?;
+        Ok::<_, BadTape>((exchange, key))
+    });
+    let wire = parsed.ok().and_then(|(exchange, key)| {
+        Wire::noise_client(&tub.identity, key, &tub.limits, exchange).ok()
+    });
+    wire.map_or(NOTHING, state::add_way)
+}
+
+/// Takes the first `len` received bytes of a way. Returns 1 if the peer is met there, 0 if more must be said,
+/// and 2 if it is somebody else, with the reason on the result tape.
+#[wasm_bindgen]
+pub fn way_greet(way: u32, len: u32) -> u32 {
+    let received = RECEIVED.take();
+    let bytes = received.get(..len as usize).unwrap_or_default();
+    let met = state::with_way(way, |wire| wire.greet(bytes));
+    RECEIVED.set(received);
+    match met {
+        Some(Ok(met)) => u32::from(met),
+        Some(Err(error)) => {
+            text_result(error.to_string());
+            2
+        }
+        None => 2,
+    }
+}
+
+/// Takes what a way has to say, as [`flush`] does.
+#[wasm_bindgen]
+pub fn way_flush(way: u32) -> u32 {
+    FLUSHED.with_borrow_mut(|(bytes, ends)| {
+        bytes.clear();
+        ends.clear();
+        // Without a WebSocket of its own it never fails.
+        state::with_way(way, |wire| wire.greeting(bytes));
+        ends.push(bytes.len());
+        bytes.len() as u32
+    })
+}
+
+/// A connection takes the way on which the peer was met.
+#[wasm_bindgen]
+pub fn way_take(way: u32, connection: u32) {
+    if let (Some(wire), Some(of)) = (state::take_way(way), state::connection(connection)) {
+        state::put_wire(connection, &of, wire);
+    }
+}
+
+/// Goes a way no further.
+#[wasm_bindgen]
+pub fn way_drop(way: u32) {
+    drop(state::take_way(way));
 }
 
 /// Makes room for received bytes; returns where.

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::{Arc, Weak};
 
 use marotte::captp::Profile;
@@ -25,7 +26,21 @@ pub(crate) struct Tub {
     pub(crate) profile: Profile,
     pub(crate) limits: Limits,
     pub(crate) identity: Arc<Identity>,
-    pub(crate) location: Location,
+    /// Where it is found.
+    pub(crate) places: RefCell<Vec<Location>>,
+}
+
+impl Tub {
+    /// Where peers find it, by that transport if it listens there; no more than who it is, if it listens
+    /// nowhere.
+    pub(crate) fn location(&self, transport: Option<&str>) -> Location {
+        let found = Location::of(&self.places.borrow(), transport);
+        found.unwrap_or_else(|| Location {
+            transport: transport.unwrap_or("websocket").to_owned(),
+            designator: self.identity.designator(),
+            hints: Default::default(),
+        })
+    }
 }
 
 /// What a handle stands for.
@@ -95,8 +110,9 @@ thread_local! {
     /// The handle of every far reference that has one, by the import's address.
     static FAR: RefCell<HashMap<usize, u32>> = RefCell::default();
     static OBJECTS: RefCell<Vec<Weak<Slot>>> = const { RefCell::new(Vec::new()) };
-    static TUBS: RefCell<Slab<Arc<Tub>>> = const { RefCell::new(Slab::new()) };
+    static TUBS: RefCell<Slab<Rc<Tub>>> = const { RefCell::new(Slab::new()) };
     static CONNECTIONS: RefCell<Slab<Entrance>> = const { RefCell::new(Slab::new()) };
+    static WAYS: RefCell<Slab<Wire>> = const { RefCell::new(Slab::new()) };
     static EVENTS: RefCell<Events> = RefCell::default();
     /// What is being recorded, innermost last.
     static RECORDINGS: RefCell<Vec<Recording<JsHost>>> = const { RefCell::new(Vec::new()) };
@@ -243,7 +259,7 @@ pub(crate) fn add_tub(make: impl FnOnce(u32) -> Tub) -> u32 {
     TUBS.with_borrow_mut(|tubs| {
         // The vat must know its number, so the number comes first.
         let number = tubs.free.pop().unwrap_or(tubs.entries.len() as u32);
-        let tub = Some(Arc::new(make(number)));
+        let tub = Some(Rc::new(make(number)));
         match tubs.entries.get_mut(number as usize) {
             Some(place) => *place = tub,
             None => tubs.entries.push(tub),
@@ -252,18 +268,8 @@ pub(crate) fn add_tub(make: impl FnOnce(u32) -> Tub) -> u32 {
     })
 }
 
-pub(crate) fn tub(number: u32) -> Option<Arc<Tub>> {
-    TUBS.with_borrow(|tubs| tubs.get(number).map(Arc::clone))
-}
-
-pub(crate) fn replace_tub(number: u32, change: impl FnOnce(&Tub) -> Tub) {
-    let old = TUBS.with_borrow_mut(|tubs| {
-        tubs.get_mut(number).map(|tub| {
-            let new = Arc::new(change(tub));
-            std::mem::replace(tub, new)
-        })
-    });
-    drop(old);
+pub(crate) fn tub(number: u32) -> Option<Rc<Tub>> {
+    TUBS.with_borrow(|tubs| tubs.get(number).map(Rc::clone))
 }
 
 pub(crate) fn drop_tub(number: u32) {
@@ -292,12 +298,13 @@ struct Entrance {
 }
 
 pub(crate) fn add_connection(
+    is_encrypted: bool,
     wire: Option<Wire>,
     make: impl FnOnce(Arc<dyn Driver>) -> Arc<Connection<JsHost>>,
 ) -> u32 {
     let entrance = Entrance {
         connection: None,
-        is_encrypted: wire.is_some(),
+        is_encrypted,
         wire,
     };
     let number = CONNECTIONS.with_borrow_mut(|connections| connections.insert(entrance));
@@ -342,6 +349,34 @@ pub(crate) fn put_wire(number: u32, of: &Arc<Connection<JsHost>>, wire: Wire) {
             entrance.wire = wire.take();
         }
     });
+}
+
+/// The number of a connection.
+pub(crate) fn number_of(of: &Arc<Connection<JsHost>>) -> Option<u32> {
+    CONNECTIONS.with_borrow(|connections| {
+        let is_it = |entrance: &Option<Entrance>| {
+            let connection = entrance.as_ref().and_then(|it| it.connection.as_ref());
+            connection.is_some_and(|connection| Arc::ptr_eq(connection, of))
+        };
+        connections
+            .entries
+            .iter()
+            .position(is_it)
+            .map(|number| number as u32)
+    })
+}
+
+/// A way to a peer that is tried.
+pub(crate) fn add_way(wire: Wire) -> u32 {
+    WAYS.with_borrow_mut(|ways| ways.insert(wire))
+}
+
+pub(crate) fn with_way<T>(number: u32, f: impl FnOnce(&mut Wire) -> T) -> Option<T> {
+    WAYS.with_borrow_mut(|ways| ways.get_mut(number).map(f))
+}
+
+pub(crate) fn take_way(number: u32) -> Option<Wire> {
+    WAYS.with_borrow_mut(|ways| ways.remove(number))
 }
 
 pub(crate) fn drop_connection(number: u32) {

@@ -9,6 +9,7 @@ mod arrival;
 #[cfg(feature = "noise")]
 pub(crate) mod crypto;
 mod framing;
+mod hints;
 #[cfg(feature = "sockets")]
 mod keep_alive;
 #[cfg(all(feature = "noise", feature = "websocket"))]

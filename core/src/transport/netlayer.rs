@@ -1,12 +1,12 @@
 //! The transports by name: where tubs are found, and the ways there, without I/O.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use super::crypto::Seed;
+use super::hints::numbered;
 use super::wire::{Wire, WireError, websocket_address};
 use crate::captp::PublicKey;
 use crate::error::Error;
@@ -17,9 +17,6 @@ use crate::locator::Location;
 const TCP: &str = "tcp-testing-only";
 const NOISE: &str = "noise";
 const WEBSOCKET: &str = "websocket";
-
-/// So many ways of a kind to one peer are looked at: a reference may come from anybody.
-const MOST_WAYS: usize = 8;
 
 /// What an open port speaks.
 ///
@@ -168,63 +165,6 @@ pub fn split_host_port(address: &str) -> Option<(&str, u16)> {
     Some((host, port.parse().ok()?))
 }
 
-/// The name of a hint of the `nth` place of its kind, which begin with 1.
-fn numbered(name: &str, nth: usize) -> String {
-    if nth == 1 {
-        name.to_owned()
-    } else {
-        format!("{name}.{nth}")
-    }
-}
-
-impl Location {
-    /// Where peers find a tub that listens in several places: by that transport if it has it, else by the
-    /// first. It has the hints of all places of one transport; those of a second place with the same hints
-    /// are `host.2`, `port.2` and so on.
-    ///
-    /// ```
-    /// use marotte::{Location, transport::{Netlayer, Place}};
-    ///
-    /// let at = |netlayer, at| Place::new(netlayer, at, None).unwrap().location("me");
-    /// let places = [at(Netlayer::Noise, "127.0.0.1:1"), at(Netlayer::NoiseWebSocket, "127.0.0.1:2")];
-    /// let all = Location::of(&places, None).unwrap();
-    /// assert_eq!(all.to_string(), "ocapn://me.noise?host=127.0.0.1&port=1&url=ws://127.0.0.1:2");
-    /// ```
-    pub fn of(places: &[Self], transport: Option<&str>) -> Option<Self> {
-        let mut found = places
-            .iter()
-            .find(|place| Some(place.transport.as_str()) == transport)
-            .or_else(|| places.first())?
-            .clone();
-        let mut hints = BTreeMap::new();
-        for place in places.iter().filter(|place| place.same_peer(&found)) {
-            let is_free = |nth: &usize| {
-                let mut names = place.hints.keys().map(|name| numbered(name, *nth));
-                !names.any(|name| hints.contains_key(&name))
-            };
-            let Some(nth) = (1..=MOST_WAYS).find(is_free) else {
-                continue;
-            };
-            for (name, value) in &place.hints {
-                hints.insert(numbered(name, nth), value.clone());
-            }
-        }
-        found.hints = hints;
-        Some(found)
-    }
-
-    /// The same without what leads into the file system of this machine: for a location that a peer has
-    /// named, who may not know what it would make us connect to.
-    #[must_use]
-    pub fn from_afar(&self) -> Self {
-        let mut location = self.clone();
-        location
-            .hints
-            .retain(|name, _| name != "unix" && !name.starts_with("unix."));
-        location
-    }
-}
-
 /// Where a way leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
@@ -347,24 +287,20 @@ fn encrypted_ways(
     Ok((!ways.is_empty()).then_some(ways))
 }
 
-/// The values of a hint, and of its numbered brothers.
-fn values<'a>(to: &'a Location, name: &'a str) -> impl Iterator<Item = (usize, &'a str)> {
-    (1..=MOST_WAYS).filter_map(move |nth| Some((nth, to.hints.get(&numbered(name, nth))?.as_str())))
-}
-
 fn paths(to: &Location) -> impl Iterator<Item = Destination> {
-    values(to, "unix").map(|(_, path)| Destination::Unix(path.to_owned()))
+    to.hinted("unix")
+        .map(|(_, path)| Destination::Unix(path.to_owned()))
 }
 
 fn hosts(to: &Location) -> impl Iterator<Item = Destination> {
-    values(to, "host").filter_map(|(nth, host)| {
+    to.hinted("host").filter_map(|(nth, host)| {
         let port = to.hints.get(&numbered("port", nth))?.parse().ok()?;
         Some(Destination::Tcp(host.to_owned(), port))
     })
 }
 
 fn urls(to: &Location) -> impl Iterator<Item = (&str, Option<Destination>)> {
-    values(to, "url").map(|(_, url)| {
+    to.hinted("url").map(|(_, url)| {
         let to = websocket_address(url).map(|(host, port)| Destination::Tcp(host, port));
         (url, to)
     })

@@ -136,6 +136,7 @@ impl NoiseCodec {
     }
 
     /// What the peer has said already; [`Self::receive`] takes it up.
+    #[cfg(feature = "websocket")]
     pub(super) fn heard(mut self, stream: Vec<u8>) -> Self {
         self.input = stream;
         self

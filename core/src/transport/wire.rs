@@ -84,6 +84,7 @@ enum Before {
     /// The peer is known.
     Met(PublicKey),
     /// It has begun to speak.
+    #[cfg(feature = "websocket")]
     Heard,
 }
 
@@ -204,7 +205,7 @@ impl Wire {
     }
 
     /// The accepting end of an encrypted stream of which the beginning was read already.
-    #[cfg(feature = "noise")]
+    #[cfg(all(feature = "noise", feature = "websocket"))]
     pub(super) fn noise_heard(
         identity: &Arc<Identity>,
         limits: &Limits,
@@ -351,8 +352,10 @@ impl Wire {
         let Some(before) = self.before.take() else {
             return Ok(());
         };
-        if let Before::Met(peer) = before {
-            connection.authenticated(designator(&peer));
+        match before {
+            Before::Met(peer) => connection.authenticated(designator(&peer)),
+            #[cfg(feature = "websocket")]
+            Before::Heard => {}
         }
         let result = match &mut self.kind {
             Kind::Noise(codec) => unseal(codec, cx, connection, &[]),

@@ -1,0 +1,140 @@
+// The open ports of tubs, and who is found at them.
+import { Connection } from "./connection.js";
+import { give } from "./dialling.js";
+import { platform, type ListenOptions, type Listener, type Socket, type SocketOwner } from "./platform.js";
+import * as tape from "./tape.js";
+import type { Tub } from "./tub.js";
+import { wasm } from "./wasm.js";
+
+interface Port {
+  listener: Listener;
+  isEncrypted: boolean;
+  /** Whose it is, if it is of one tub only. */
+  owner: Tub | undefined;
+}
+
+/**
+ * The ports that a tub shares with those that were made of it. They close when the last of these is.
+ *
+ * Whoever connects to one says by a key whom they want. A port in plain text, where nobody can say that, is of one tub
+ * only, and closes with it.
+ */
+export class Ports {
+  private readonly tubs = new Map<string, Tub>();
+  private ports: Port[] = [];
+
+  /** A tub can be found at these ports from now on. */
+  join(tub: Tub): void {
+    this.tubs.set(tub.designator, tub);
+    this.announce();
+  }
+
+  /** A tub is found here no more. The last one closes the ports. */
+  async leave(tub: Tub): Promise<void> {
+    this.tubs.delete(tub.designator);
+    const isOver = (port: Port): boolean => this.tubs.size === 0 || port.owner === tub;
+    await Promise.all(this.ports.filter(isOver).map((port) => port.listener.close()));
+  }
+
+  /** True if the tub is found somewhere. */
+  has(tub: Tub): boolean {
+    return this.of(tub).length > 0;
+  }
+
+  async listen(tub: Tub, options: ListenOptions): Promise<Listener> {
+    const isEncrypted = options.encrypted ?? false;
+    const accept = (socket: Socket): SocketOwner => {
+      if (isEncrypted) return new Arrival(this.tubs, socket, tub);
+      const connection = Connection.accepted(tub, false);
+      connection.socket = socket;
+      return connection;
+    };
+    const opened = await platform.listen(options, accept, tub.maxSocketBytes);
+    if (tub.isClosed) {
+      await opened.close();
+      throw new Error("the tub was closed");
+    }
+    const listener: Listener = {
+      port: opened.port,
+      url: opened.url,
+      close: () => {
+        this.ports = this.ports.filter((port) => port.listener !== listener);
+        this.announce();
+        return opened.close();
+      },
+    };
+    this.ports.push({ listener, isEncrypted, owner: isEncrypted ? undefined : tub });
+    this.announce();
+    return listener;
+  }
+
+  private of(tub: Tub): Port[] {
+    return this.ports.filter((port) => !port.owner || port.owner === tub);
+  }
+
+  /** Tells the tubs where they are found. */
+  private announce(): void {
+    for (const tub of this.tubs.values()) {
+      const start = tape.begin();
+      for (const { listener, isEncrypted } of this.of(tub)) {
+        tape.putText(tape.STR, isEncrypted ? "noise" : "websocket");
+        tape.putText(tape.STR, listener.url);
+      }
+      tape.putTag(tape.NULL);
+      wasm.tub_listens(tub.number, start, tape.end(start));
+    }
+  }
+}
+
+/** Who has connected, and has not said yet whom they want; then, what happens is that tub's connection's. */
+class Arrival implements SocketOwner {
+  private connection: Connection | undefined;
+  private heard = new Uint8Array(0);
+  private isOver = false;
+  private readonly timer: { cancel(): void };
+
+  constructor(private readonly tubs: Map<string, Tub>, private readonly socket: Socket, opener: Tub) {
+    this.timer = platform.delay(() => this.hangUp(), Math.min(opener.handshakeMs, 2 ** 31 - 1));
+  }
+
+  opened(): void {}
+
+  received(data: Uint8Array): void {
+    if (this.connection) return this.connection.received(data);
+    if (this.isOver) return;
+    if (this.heard.length > 0) {
+      const joined = new Uint8Array(this.heard.length + data.length);
+      joined.set(this.heard);
+      joined.set(data, this.heard.length);
+      data = joined;
+    }
+    give(data);
+    if (!wasm.wanted(data.length)) return this.hangUp();
+    tape.read(wasm.result_address());
+    const key = tape.getString() ?? "";
+    if (key === "") {
+      this.heard = data.slice();
+      return;
+    }
+    // Whoever wants somebody who is not here is not answered.
+    const tub = this.tubs.get(key);
+    if (!tub) return this.hangUp();
+    this.timer.cancel();
+    this.connection = Connection.accepted(tub, true);
+    this.connection.socket = this.socket;
+    this.connection.opened();
+    this.connection.received(data);
+  }
+
+  lost(why: string): void {
+    this.connection?.lost(why);
+    this.isOver = true;
+    this.timer.cancel();
+  }
+
+  private hangUp(): void {
+    this.isOver = true;
+    this.timer.cancel();
+    this.socket.close(1000, "");
+  }
+}
