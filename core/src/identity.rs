@@ -1,13 +1,14 @@
 //! Who a tub is.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::Path;
 
 use base32ct::{Base32Unpadded, Encoding};
 use sha2::{Digest, Sha256};
 
 use crate::captp::{Keys, PublicKey};
+use crate::secret_file;
 use crate::transport::crypto::exchange_public;
 
 /// A tub's long-lived Ed25519 key. Its public half, in base32, is the tub's designator: whoever has a
@@ -63,31 +64,15 @@ impl Identity {
     /// # Errors
     /// If the file cannot be read or made, or holds something else.
     pub fn load_or_create(path: &Path, fresh: impl FnOnce() -> [u8; 32]) -> io::Result<Self> {
-        match std::fs::File::open(path) {
-            Ok(mut file) => {
-                let mut text = String::new();
-                file.read_to_string(&mut text)?;
-                let seed = Base32Unpadded::decode_vec(text.trim())
-                    .ok()
-                    .and_then(|seed| seed.try_into().ok());
-                seed.map(Self::from_seed).ok_or_else(|| {
-                    io::Error::other(format!("{} holds no tub's key", path.display()))
-                })
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let identity = Self::from_seed(fresh());
-                let mut options = std::fs::OpenOptions::new();
-                options.write(true).create_new(true);
-                #[cfg(unix)]
-                std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-                let text = Base32Unpadded::encode_string(&identity.seed);
-                options
-                    .open(path)?
-                    .write_all(format!("{text}\n").as_bytes())?;
-                Ok(identity)
-            }
-            Err(error) => Err(error),
-        }
+        let Some(text) = secret_file::read(path)? else {
+            let identity = Self::from_seed(fresh());
+            secret_file::create(path, &Base32Unpadded::encode_string(&identity.seed))?;
+            return Ok(identity);
+        };
+        let seed = Base32Unpadded::decode_vec(&text).ok();
+        seed.and_then(|seed| seed.try_into().ok())
+            .map(Self::from_seed)
+            .ok_or_else(|| io::Error::other(format!("{} holds no tub's key", path.display())))
     }
 
     /// The public key.

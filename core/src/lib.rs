@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
+mod backoff;
 pub mod captp;
 pub mod deferred;
 mod error;
@@ -15,12 +16,15 @@ mod locator;
 pub mod native;
 pub mod passable;
 pub mod promise;
+#[cfg(feature = "noise")]
+mod secret_file;
 mod sync;
 pub mod syrup;
 pub mod transport;
 pub mod vat;
 
 // The public interface is:
+pub use backoff::Backoff;
 pub use deferred::Deferred;
 pub use error::{Error, RemoteError};
 pub use host::Host;
@@ -32,4 +36,4 @@ pub use locator::{BadLocator, Location, SturdyRef};
 pub use marotte_macros::remote;
 pub use native::{Promise, Reference, Referenceable, Symbol, Value};
 #[cfg(feature = "tokio")]
-pub use transport::tokio::{Listener, Tub};
+pub use transport::tokio::{Listener, Reconnector, Tub};

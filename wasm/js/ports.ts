@@ -26,7 +26,7 @@ export class Ports {
   /** A tub can be found at these ports from now on. */
   join(tub: Tub): void {
     this.tubs.set(tub.designator, tub);
-    this.announce();
+    if (this.ports.length > 0) this.tell(tub);
   }
 
   /** A tub is found here no more. The last one closes the ports. */
@@ -74,15 +74,17 @@ export class Ports {
 
   /** Tells the tubs where they are found. */
   private announce(): void {
-    for (const tub of this.tubs.values()) {
-      const start = tape.begin();
-      for (const { listener, isEncrypted } of this.of(tub)) {
-        tape.putText(tape.STR, isEncrypted ? "noise" : "websocket");
-        tape.putText(tape.STR, listener.url);
-      }
-      tape.putTag(tape.NULL);
-      wasm.tub_listens(tub.number, start, tape.end(start));
+    for (const tub of this.tubs.values()) this.tell(tub);
+  }
+
+  private tell(tub: Tub): void {
+    const start = tape.begin();
+    for (const { listener, isEncrypted } of this.of(tub)) {
+      tape.putText(tape.STR, isEncrypted ? "noise" : "websocket");
+      tape.putText(tape.STR, listener.url);
     }
+    tape.putTag(tape.NULL);
+    wasm.tub_listens(tub.number, start, tape.end(start));
   }
 }
 

@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use marotte::{Error, Reference, Tub};
+use marotte::transport::tokio::{Contact, TubOptions};
+use marotte::{Error, Identity, Reconnector, Reference, Tub};
 
 struct Echo;
 
@@ -161,4 +164,74 @@ async fn addresses_and_urls_that_cannot_be_are_refused() {
     }
     tub.close();
     assert!(tub.listen("noise://127.0.0.1:0", None).await.is_err());
+}
+
+/// Waits until a reconnector stands so.
+async fn stands(reconnector: &Reconnector, is_so: impl Fn(&Contact) -> bool) {
+    for _ in 0..2000 {
+        if is_so(&reconnector.contact()) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    panic!("it stands as {:?}", reconnector.contact());
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_while_its_server_comes_and_goes() {
+    let folder = std::env::temp_dir().join(format!("marotte-kept-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (key, uri_file) = (folder.join("key"), folder.join("it.uri"));
+    let serve = async |address: String| {
+        let mut options = TubOptions::default();
+        options.identity = Some(Arc::new(
+            Identity::load_or_create(&key, || [7; 32]).unwrap(),
+        ));
+        let tub = Tub::with_options(options);
+        let listener = tub.listen(&address, None).await.unwrap();
+        let uri = tub.register_in_file(Echo, &uri_file).unwrap();
+        (tub, uri, listener.local_addr().unwrap())
+    };
+    let (server, uri, at) = serve("noise://127.0.0.1:0".to_owned()).await;
+    let client = Tub::new();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    let reconnector = client
+        .connect_to(&uri, move |_| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            panic!("this ends nothing");
+        })
+        .unwrap();
+    let first = reconnector.reference().await.unwrap();
+    assert_eq!(first.send("echo", &(1,)).when::<i64>().await.unwrap(), 1);
+    server.close();
+    stands(&reconnector, |contact| {
+        matches!(contact, Contact::Waiting(_))
+    })
+    .await;
+    let lost: Result<i64, _> = first.send("echo", &(2,)).when().await;
+    assert!(matches!(lost, Err(Error::Disconnected(_))));
+    // Nobody is there yet.
+    reconnector.reset();
+    stands(&reconnector, |contact| {
+        matches!(contact, Contact::Waiting(error) if error.to_string().contains("refused"))
+    })
+    .await;
+    let (server, again, _) = serve(format!("noise://{at}")).await;
+    assert_eq!(again, uri);
+    reconnector.reset();
+    let second = reconnector.reference().await.unwrap();
+    assert_eq!(second.send("echo", &(3,)).when::<i64>().await.unwrap(), 3);
+    assert_eq!(count.load(Ordering::Relaxed), 2);
+    reconnector.stop();
+    assert!(reconnector.reference().await.is_none());
+    // What there is stays.
+    assert_eq!(second.send("echo", &(4,)).when::<i64>().await.unwrap(), 4);
+    let other = client.connect_to(&uri, |_| {}).unwrap();
+    server.close();
+    stands(&other, |contact| matches!(contact, Contact::Waiting(_))).await;
+    client.close();
+    stands(&other, |contact| matches!(contact, Contact::Stopped)).await;
+    assert!(client.connect_to("nonsense", |_| {}).is_err());
+    std::fs::remove_dir_all(&folder).unwrap();
 }

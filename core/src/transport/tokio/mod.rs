@@ -3,10 +3,12 @@
 mod dialling;
 mod driver;
 mod ports;
+mod reconnector;
 mod stream;
 mod tub;
 
 pub use ports::Listener;
+pub use reconnector::{Contact, Reconnector};
 pub use tub::{Tub, TubOptions};
 
 /// 32 unguessable bytes.

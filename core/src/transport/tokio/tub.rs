@@ -17,6 +17,7 @@ use super::dialling::reach;
 use super::driver::{Task, Wakeup, elapsed_ms};
 use super::ports::{Listener, Ports};
 use super::random;
+use super::reconnector::Reconnector;
 use super::stream::Stream;
 use crate::captp::{CloseReason, Config, Keys, Profile, PublicKey, Stats};
 use crate::deferred::Deferred;
@@ -82,7 +83,7 @@ pub struct TubOptions {
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Tub(Arc<Inner>);
+pub struct Tub(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     vat: Arc<Vat<Native>>,
@@ -94,6 +95,8 @@ pub(super) struct Inner {
     /// Where we are found.
     ports: Arc<Ports>,
     is_closed: AtomicBool,
+    /// Wakes what would connect again.
+    reconnecting: Mutex<Vec<Weak<Notify>>>,
     /// Held while a connection is looked up or begun, so that a peer is dialled once.
     dialling: Mutex<()>,
 }
@@ -217,6 +220,7 @@ impl Tub {
             epoch: Instant::now(),
             ports,
             is_closed: AtomicBool::new(false),
+            reconnecting: Mutex::default(),
             dialling: Mutex::new(()),
         });
         let _ = tub.set(Arc::downgrade(&inner));
@@ -276,7 +280,7 @@ impl Tub {
         address: &str,
         url: Option<&str>,
     ) -> io::Result<Listener> {
-        if self.0.is_closed.load(Ordering::Relaxed) {
+        if self.0.is_closed() {
             return Err(io::Error::other("the tub was closed; make another one"));
         }
         self.0.ports.listen(&self.0, netlayer, address, url).await
@@ -295,6 +299,29 @@ impl Tub {
         self.register_arc(Arc::new(object), name)
     }
 
+    /// As [`Self::register_reference`], with a URI that is kept in a file, so that it is the same when the
+    /// program starts again. Only the file's owner may read it. The tub must have a [kept
+    /// identity](Identity::load_or_create), too.
+    ///
+    /// # Errors
+    /// If the tub listens nowhere yet, or for the reasons of [`SturdyRef::load_or_create`].
+    pub fn register_in_file(
+        &self,
+        object: impl Referenceable,
+        path: &std::path::Path,
+    ) -> io::Result<String> {
+        let location = self.its_location().map_err(io::Error::other)?;
+        let kept = SturdyRef::load_or_create(path, &location, random)?;
+        self.0.vat.register(kept.swiss.clone(), Arc::new(object));
+        Ok(kept.to_string())
+    }
+
+    fn its_location(&self) -> Result<Location, Error> {
+        self.0.whereabouts(None).ok_or_else(|| {
+            Error::Misuse("the tub listens nowhere yet; call listen first".to_owned())
+        })
+    }
+
     /// As [`Self::register_reference`], for an object that is shared already.
     ///
     /// # Errors
@@ -304,11 +331,7 @@ impl Tub {
         object: Arc<dyn Referenceable>,
         name: Option<&str>,
     ) -> Result<String, Error> {
-        let Some(location) = self.0.whereabouts(None) else {
-            return Err(Error::Misuse(
-                "the tub listens nowhere yet; call listen first".to_owned(),
-            ));
-        };
+        let location = self.its_location()?;
         let swiss = match name {
             Some(name) => name.as_bytes().to_vec(),
             None => random().to_vec(),
@@ -384,6 +407,39 @@ impl Tub {
             }
             Err(error) => Promise::broken(vat, error),
         }
+    }
+
+    /// Keeps a connection to the object that a URI names: it connects now, and whenever the connection is
+    /// lost again, after [times](crate::Backoff) that grow while it fails. `connected` is called with the
+    /// reference each time. What was sent over a connection that is lost is not sent again. It ends with
+    /// the tub, or by [`Reconnector::stop`].
+    ///
+    /// ```
+    /// # struct Status;
+    /// # #[marotte::remote]
+    /// # impl Status { fn subscribe(&self) {} }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = marotte::Tub::new();
+    /// # server.listen_noise("127.0.0.1:0").await?;
+    /// # let uri = server.register_reference(Status, None)?;
+    /// let tub = marotte::Tub::new();
+    /// let status = tub.connect_to(&uri, |status| status.send_only("subscribe", &()))?;
+    /// status.reference().await.expect("it goes on").send("subscribe", &()).when::<()>().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// If it is no such URI.
+    pub fn connect_to(
+        &self,
+        uri: &str,
+        connected: impl FnMut(Reference) + Send + 'static,
+    ) -> Result<Reconnector, Error> {
+        uri.parse::<SturdyRef>()
+            .map_err(|error| Error::Misuse(error.to_string()))?;
+        Ok(Reconnector::begin(&self.0, uri, connected))
     }
 
     /// A new promise and its resolver. Messages to it wait until it is resolved.
@@ -543,6 +599,17 @@ impl Inner {
         Ok(connection)
     }
 
+    /// Has something woken when the tub closes.
+    pub(super) fn wake_at_end(&self, wake: &Arc<Notify>) {
+        let mut reconnecting = lock(&self.reconnecting);
+        reconnecting.retain(|wake| wake.strong_count() > 0);
+        reconnecting.push(Arc::downgrade(wake));
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
+    }
+
     pub(super) fn key(&self) -> PublicKey {
         self.identity.public()
     }
@@ -583,6 +650,11 @@ impl Inner {
     fn close(&self, why: &str) {
         self.is_closed.store(true, Ordering::Relaxed);
         self.ports.leave(self.key());
+        for wake in lock(&self.reconnecting).drain(..) {
+            if let Some(wake) = wake.upgrade() {
+                wake.notify_waiters();
+            }
+        }
         for connection in self.vat.connections() {
             connection.close((), CloseReason::Local(why.to_owned()));
         }
