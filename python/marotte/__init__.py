@@ -27,6 +27,7 @@ from marotte._core import (
     __version__,
 )
 from marotte._errors import RemoteError
+from marotte._reconnector import Reconnector
 from marotte._symbol import Symbol
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ __all__ = [
     "Listener",
     "Method",
     "Promise",
+    "Reconnector",
     "Referenceable",
     "RemoteError",
     "RemoteReference",

@@ -21,6 +21,7 @@ from typing import (
 
 from typing_extensions import Self, disjoint_base
 
+from marotte._reconnector import Reconnector
 from marotte.failure import Failure
 
 __all__ = [
@@ -380,6 +381,15 @@ class _Turns:
     def __call__(self, /, *args: object, **kwargs: object) -> None: ...
 
 @final
+class _Backoff:
+    """The times between attempts to connect, in milliseconds; ``random`` is any number of 32 bits.
+    :class:`marotte.Reconnector` keeps one."""
+
+    def __new__(cls, first_ms: int, most_ms: int) -> _Backoff: ...
+    def failed(self, random: int) -> int: ...
+    def lost(self, lasted_ms: int, random: int) -> int: ...
+
+@final
 class _LocalVat:
     """The vat of the objects of one event loop or thread that belong to no tub. The functions of
     :mod:`marotte` use it."""
@@ -709,20 +719,26 @@ class Tub:
         ...         try:
         ...             await cart()
         ...         except marotte.DisconnectedError as error:
-        ...             print(error)
+        ...             print(str(error).partition(" is gone: ")[2])
         >>> asyncio.run(main())
         three pears
         the peer ended the session: the tub was closed
         """
 
-    def registerReference(self, obj: object, name: str | None = None) -> str:
+    def registerReference(
+        self, obj: object, name: str | None = None, *, uriFile: str | PathLike[str] | None = None
+    ) -> str:
         """Offers ``obj``, a :class:`Referenceable`, function or bound method, to whoever knows the
         URI that is returned. Without a ``name`` the URI holds 256 random bits; with one it can be
         guessed by whoever knows the name. What had that name before is replaced. The URI is that
         of the first listener; see :meth:`Listener.uriFor` for the others.
 
+        ``uriFile`` names a file that keeps the URI, for its owner to read only: the next run of the
+        program gets the same random bits, if it has the same ``keyfile``, too. It is made if it is
+        not there.
+
         Raises ``RuntimeError`` if the tub listens nowhere, ``TypeError`` if ``obj`` cannot be
-        called from afar.
+        called from afar, ``OSError`` if the file cannot be used or is another tub's.
 
         >>> import marotte
         >>> with marotte.Tub(runner="blocking") as tub:
@@ -780,6 +796,34 @@ class Tub:
         ValueError: not an ocapn:// reference: it must begin with ocapn://
         """
 
+    def connectTo(
+        self,
+        uri: str | SturdyRef,
+        callback: Callable[..., object] | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Reconnector:
+        """Keeps a connection to the object that a URI names: it connects now, and whenever the
+        connection is lost again, after times that grow while it fails: from a second by a factor of
+        1.6 to two minutes, a fifth more or less. ``callback(reference, *args, **kwargs)`` is called
+        each time. What was called over a connection that is lost breaks, and is not sent again. It
+        ends with the tub, or by :meth:`Reconnector.stopConnecting`.
+
+        Raises ``ValueError`` if ``uri`` is none, ``RuntimeError`` if the tub was closed.
+
+        >>> import asyncio, marotte
+        >>> async def main():
+        ...     got = asyncio.Event()
+        ...     with marotte.Tub() as server, marotte.Tub() as client:
+        ...         server.listen("noise://127.0.0.1:0")
+        ...         uri = server.registerReference(lambda: None)
+        ...         reconnector = client.connectTo(uri, lambda reference: got.set())
+        ...         await got.wait()
+        ...         return reconnector
+        >>> asyncio.run(main())
+        <Reconnector stopped>
+        """
+
     def stats(self) -> dict[str, int]:
         """Counters: what all connections of this tub have done so far (``messages_sent``,
         ``messages_received``, ``calls_sent``, ``calls_received``, ``round_trips``, ``writes``,
@@ -793,7 +837,7 @@ class Tub:
         """
 
     def close(self) -> None:
-        """Ends every listener and connection. Promises that wait for a peer break with a
+        """Ends every connection, and the listeners that no other tub shares. Promises that wait for a peer break with a
         :class:`DisconnectedError`. May be called twice.
 
         >>> import marotte

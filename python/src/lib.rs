@@ -1,6 +1,7 @@
 //! The Python extension module `marotte._core`. Each file converts and delegates; the algorithms
 //! are in the core crate.
 
+mod backoff;
 mod bigint;
 mod convert;
 mod deferred;
@@ -26,6 +27,8 @@ use pyo3::prelude::*;
 // and says so.
 #[pymodule(gil_used = true)]
 mod _core {
+    #[pymodule_export]
+    use crate::backoff::Backoff;
     #[pymodule_export]
     use crate::deferred::{
         DebugFlag, Deferred, DeferredList, DeferredLock, DeferredQueue, DeferredSemaphore,

@@ -13,7 +13,7 @@ use marotte::{Error, Host, Identity, Limits, Location, SturdyRef};
 use pyo3::exceptions::{PyRuntimeError, PyTimeoutError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::errors::{Failure, RemoteError, aside, log_exception, to_exception};
 use crate::host::{Home, PyHost, PyVat};
@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     epoch: Instant,
     ports: Arc<Ports>,
     closed: AtomicBool,
+    /// What ends with the tub.
+    reconnectors: Mutex<Vec<Py<PyAny>>>,
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -87,6 +89,7 @@ impl Shared {
             epoch: Instant::now(),
             ports,
             closed: AtomicBool::new(false),
+            reconnectors: Mutex::default(),
         });
         let dialler = Arc::downgrade(&shared);
         shared.vat.home().set_dialler(Box::new(move |py, to| {
@@ -277,12 +280,14 @@ impl Tub {
     /// Offers an object to whoever knows the returned URI. Without a name the URI holds 256 random
     /// bits; with one it can be guessed by whoever knows the name. The URI is that of the first
     /// listener; see :meth:`Listener.uriFor` for the others.
-    #[pyo3(name = "registerReference", signature = (obj, name=None))]
+    #[pyo3(name = "registerReference", signature = (obj, name=None, *, uriFile=None))]
+    #[expect(non_snake_case, reason = "it is a keyword in Python")]
     fn register_reference(
         &self,
         py: Python<'_>,
         obj: Bound<'_, PyAny>,
         name: Option<&str>,
+        uriFile: Option<std::path::PathBuf>,
     ) -> PyResult<String> {
         self.shared.check_open()?;
         if !obj.is_instance_of::<Referenceable>() && !is_callable(&obj) {
@@ -296,13 +301,28 @@ impl Tub {
                 "the tub listens nowhere yet; call listen(\"tcp://127.0.0.1:0\") first",
             ));
         };
-        let swiss = match name {
-            Some(name) => name.as_bytes().to_vec(),
-            None => urandom(py)?.to_vec(),
+        let sturdy = match (name, uriFile) {
+            (Some(_), Some(_)) => {
+                return Err(PyValueError::new_err(
+                    "a name makes the URI the same already; leave out name or uriFile",
+                ));
+            }
+            (Some(name), None) => SturdyRef {
+                location,
+                swiss: name.as_bytes().to_vec(),
+            },
+            (None, Some(path)) => {
+                let fresh = urandom(py)?;
+                SturdyRef::load_or_create(&path, &location, || fresh)?
+            }
+            (None, None) => SturdyRef {
+                location,
+                swiss: urandom(py)?.to_vec(),
+            },
         };
-        drop(self.shared.vat.register(swiss.clone(), obj.unbind()));
+        drop(self.shared.vat.register(sturdy.swiss.clone(), obj.unbind()));
         self.shared.ports.keep(&self.shared);
-        Ok(SturdyRef { location, swiss }.to_string())
+        Ok(sturdy.to_string())
     }
 
     /// Takes a registration back; references that peers hold already stay good. True if there was
@@ -345,6 +365,38 @@ impl Tub {
         Ok(connection.fetch(py, vat, &sturdy.swiss))
     }
 
+    /// Keeps a connection to the object that a URI names: a :class:`Reconnector`.
+    #[pyo3(name = "connectTo", signature = (uri, callback=None, *args, **kwargs))]
+    fn connect_to<'py>(
+        slf: &Bound<'py, Self>,
+        uri: &Bound<'py, PyAny>,
+        callback: Option<&Bound<'py, PyAny>>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let shared = &slf.get().shared;
+        shared.check_open()?;
+        if !uri.is_instance_of::<PySturdyRef>() {
+            uri.extract::<&str>()?
+                .parse::<SturdyRef>()
+                .map_err(bad_locator)?;
+        }
+        let kwargs = kwargs.map_or_else(|| PyDict::new(py), Bound::clone);
+        let reconnector = py.import("marotte._reconnector")?.call_method1(
+            "Reconnector",
+            (slf, shared.runner(py)?, uri, callback, args, kwargs),
+        )?;
+        let mut going = vec![reconnector.clone().unbind()];
+        for old in std::mem::take(&mut *lock(&shared.reconnectors)) {
+            if !old.getattr(py, intern!(py, "state"))?.bind(py).eq("stopped")? {
+                going.push(old);
+            }
+        }
+        lock(&shared.reconnectors).append(&mut going);
+        Ok(reconnector)
+    }
+
     /// What all connections together have done, and how large their tables are.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let stats = PyDict::new(py);
@@ -358,6 +410,10 @@ impl Tub {
     /// twice.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.shared.closed.store(true, Ordering::Relaxed);
+        let reconnectors = std::mem::take(&mut *lock(&self.shared.reconnectors));
+        for reconnector in reconnectors {
+            reconnector.call_method0(py, intern!(py, "stopConnecting"))?;
+        }
         self.shared.ports.leave(py, self.shared.key())?;
         for connection in self.shared.vat.connections() {
             connection.close(py, CloseReason::Local("the tub was closed".to_owned()));
@@ -383,7 +439,7 @@ impl Tub {
     fn __exit__(
         &self,
         py: Python<'_>,
-        _exception: &Bound<'_, pyo3::types::PyTuple>,
+        _exception: &Bound<'_, PyTuple>,
     ) -> PyResult<bool> {
         self.close(py)?;
         Ok(false)
