@@ -389,7 +389,11 @@ impl Tub {
         )?;
         let mut going = vec![reconnector.clone().unbind()];
         for old in std::mem::take(&mut *lock(&shared.reconnectors)) {
-            if !old.getattr(py, intern!(py, "state"))?.bind(py).eq("stopped")? {
+            if !old
+                .getattr(py, intern!(py, "state"))?
+                .bind(py)
+                .eq("stopped")?
+            {
                 going.push(old);
             }
         }
@@ -436,11 +440,7 @@ impl Tub {
     }
 
     #[pyo3(signature = (*_exception))]
-    fn __exit__(
-        &self,
-        py: Python<'_>,
-        _exception: &Bound<'_, PyTuple>,
-    ) -> PyResult<bool> {
+    fn __exit__(&self, py: Python<'_>, _exception: &Bound<'_, PyTuple>) -> PyResult<bool> {
         self.close(py)?;
         Ok(false)
     }

@@ -1,9 +1,13 @@
 // Tubs that share their listeners, and the ways that lead to them.
 import assert from "node:assert/strict";
+import { readFileSync, statSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { test } from "node:test";
 import { DisconnectedError, Referenceable, Tub } from "../../wasm/dist/node.js";
-import { failure } from "./support.mjs";
+import { failure, until } from "./support.mjs";
 
 class Echo extends Referenceable {
   echo(value) {
@@ -180,4 +184,75 @@ test("a thousand tubs on one listener", async (t) => {
   const some = Array.from({ length: 25 }, (_, n) => n * 40);
   assert.deepEqual(await Promise.all(some.map((n) => client.getReference(uris[n]).echo(n))), some);
   for (const tub of made) await tub.close();
+});
+
+// URIs that stay, and connections that are kept.
+
+function serve(folder, url = "noise+ws://127.0.0.1:0") {
+  const tub = new Tub({ key: new Uint8Array(32).fill(7) });
+  return tub.listen(url).then((listener) => ({
+    tub,
+    listener,
+    uri: tub.registerReference(new Echo(), { uriFile: join(folder, "echo.uri") }),
+  }));
+}
+
+async function folder(t) {
+  const path = await mkdtemp(join(tmpdir(), "marotte-"));
+  t.after(() => rm(path, { recursive: true }));
+  return path;
+}
+
+test("a URI stays when its program starts again", async (t) => {
+  const path = await folder(t);
+  const file = join(path, "echo.uri");
+  const first = await serve(path);
+  await first.tub.close();
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+  assert.equal(readFileSync(file, "utf8"), `${first.uri}\n`);
+  const again = await serve(path, `noise+ws://127.0.0.1:${first.listener.port}`);
+  const [client, stranger] = tubs(t, 2);
+  t.after(() => again.tub.close());
+  assert.equal(again.uri, first.uri);
+  assert.equal(await client.getReference(first.uri).echo(1), 1);
+  assert.throws(() => again.tub.registerReference(new Echo(), { name: "x", uriFile: file }), /leave out/);
+  await stranger.listen("noise+ws://127.0.0.1:0");
+  assert.throws(() => stranger.registerReference(new Echo(), { uriFile: file }), /another tub's/);
+  assert.throws(() => stranger.registerReference(new Echo(), { uriFile: join(path, "no", "x") }), { code: "ENOENT" });
+  assert.equal(readFileSync(file, "utf8"), `${first.uri}\n`);
+});
+
+test("a connection is kept while its server comes and goes", async (t) => {
+  const path = await folder(t);
+  let server = await serve(path);
+  const [client] = tubs(t, 1);
+  t.after(() => server.tub.close());
+  const seen = [];
+  const reconnector = client.connectTo(server.uri, (reference) => seen.push(reference), { initialDelay: 20, maxDelay: 50 });
+  assert.equal(reconnector.state, "connecting");
+  const got = [];
+  const watching = (async () => {
+    for await (const reference of reconnector) got.push(await reference.echo(got.length));
+  })();
+  for (let count = 1; count <= 3; count++) {
+    await until(() => got.length === count);
+    assert.equal(reconnector.state, "connected");
+    assert.equal(reconnector.reference, seen[count - 1]);
+    await server.tub.close();
+    await until(() => reconnector.attempts >= 3);
+    assert.match(reconnector.lastFailure.message, /ECONNREFUSED/);
+    assert.equal(reconnector.reference, undefined);
+    server = await serve(path, `noise+ws://127.0.0.1:${server.listener.port}`);
+  }
+  await until(() => got.length === 4);
+  assert.equal(seen.length, 4);
+  const kept = reconnector.reference;
+  reconnector.stop();
+  await watching;
+  assert.equal(await kept.echo(5), 5);
+  const other = client.connectTo(server.uri);
+  await until(() => other.state === "connected");
+  await client.close();
+  assert.equal(other.state, "stopped");
+  assert.throws(() => client.connectTo(server.uri), /closed/);
 });

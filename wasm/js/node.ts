@@ -1,5 +1,5 @@
 // The entry for Node: reads the module from disk, and brings WebSockets that listen.
-import { readFileSync } from "node:fs";
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { WebSocket, WebSocketServer } from "ws";
 import { initSync } from "./marotte_wasm.js";
@@ -66,6 +66,23 @@ platform.listen = async ({ host = "127.0.0.1", port = 0, url }, accept, maxPaylo
     url: url ?? `ws://${name}:${actual}`,
     close: () => new Promise((resolve) => server.close(() => resolve())),
   };
+};
+
+platform.keep = (path, make) => {
+  let kept: string | undefined;
+  try {
+    kept = readFileSync(path, "utf8").trim();
+  } catch (error) {
+    if ((error as { code?: string }).code !== "ENOENT") throw error;
+  }
+  const text = make(kept);
+  if (text === kept) return text;
+  // Whoever reads it meanwhile sees the one or the other.
+  const fresh = `${path}.${process.pid}.new`;
+  rmSync(fresh, { force: true });
+  writeFileSync(fresh, `${text}\n`, { mode: 0o600, flag: "wx", flush: true });
+  renameSync(fresh, path);
+  return text;
 };
 
 // Promise jobs queued now run before the next tick does.

@@ -39,6 +39,8 @@ export interface Listener {
 export interface Platform {
   connect(url: string, owner: SocketOwner, maxBytes: number): Socket;
   listen(options: ListenOptions, accept: (socket: Socket) => SocketOwner, maxBytes: number): Promise<Listener>;
+  /** Puts into a secret file what `make` makes of what it held, unless that is the same, and returns it. */
+  keep(path: string, make: (kept: string | undefined) => string): string;
   /** Runs `f` once this task's promise jobs are done, or nearly so. */
   endOfTask(f: () => void): void;
   /** Runs `f` in a task of its own, soon. */
@@ -75,6 +77,9 @@ function connect(url: string, owner: SocketOwner): Socket {
 export const platform: Platform = {
   connect,
   listen: () => Promise.reject(new Error("a browser cannot listen; let the peer listen, and connect to it")),
+  keep: () => {
+    throw new Error("a browser has no files");
+  },
   // Callers that await one another take a few rounds; waiting for them makes one message of theirs.
   endOfTask: (f) => queueMicrotask(() => queueMicrotask(() => queueMicrotask(f))),
   later(f) {

@@ -4,11 +4,12 @@ import { Deferred } from "./deferred.js";
 import { CancelledError } from "./deferred-errors.js";
 import { RemoteError, report } from "./errors.js";
 import { Referenceable, slotOf } from "./objects.js";
-import type { ListenOptions, Listener } from "./platform.js";
+import { platform, type ListenOptions, type Listener } from "./platform.js";
 import { Ports } from "./ports.js";
 import { RemotePromiseState } from "./promise.js";
 import * as tape from "./tape.js";
-import type { RemotePromise } from "./types.js";
+import { type ReconnectOptions, Reconnector } from "./reconnector.js";
+import type { RemotePromise, RemoteReference } from "./types.js";
 import { type Origin, type Own, putFailure, putValue } from "./values.js";
 import { NOTHING, wasm } from "./wasm.js";
 
@@ -162,6 +163,7 @@ export class Tub implements Origin {
   // A private name, because its keys are secrets: what prints a tub, or a reference with its tub, shows none.
   readonly #registered = new Map<string, object>();
   private readonly ports: Ports;
+  private readonly reconnectors = new Set<Reconnector>();
   private readonly options: TubOptions;
   /** @internal */
   isClosed = false;
@@ -178,7 +180,7 @@ export class Tub implements Origin {
     this.handshakeMs = limits.handshakeMs ?? 30_000;
     const start = tape.begin();
     tape.putText(tape.STR, profile);
-    tape.putBytes(key ?? crypto.getRandomValues(new Uint8Array(32)));
+    tape.putBytes(key ?? secret());
     tape.putTag(tape.DICT);
     for (const [name, value] of Object.entries(limits)) {
       if (value === undefined) continue;
@@ -255,7 +257,8 @@ export class Tub implements Origin {
 
   /**
    * Makes an object reachable, and returns the URI by which others reach it: whoever knows that may use the object.
-   * Without a name it holds a random secret.
+   * Without a name it holds a random secret. In Node, `uriFile` names a file that keeps it, for its owner to read only:
+   * the next run of the program gets the same, if it has the same `key`, too.
    *
    * @example
    * ```ts
@@ -264,7 +267,7 @@ export class Tub implements Origin {
    */
   registerReference(
     object: Referenceable | ((...args: never[]) => unknown),
-    options: string | { name?: string } = {},
+    options: string | { name?: string; uriFile?: string } = {},
   ): string {
     if (!this.ports.has(this)) throw new Error("only a tub that listens can register objects: await tub.listen() first");
     if (typeof object === "function" && object.prototype instanceof Referenceable) {
@@ -273,8 +276,23 @@ export class Tub implements Origin {
     if (!(object instanceof Referenceable || typeof object === "function")) {
       throw new TypeError("only a function or an object whose class extends Referenceable can be registered");
     }
-    const name = typeof options === "string" ? options : options.name;
-    const swiss = name === undefined ? crypto.getRandomValues(new Uint8Array(32)) : utf8.encode(name);
+    const { name, uriFile } = typeof options === "string" ? { name: options } : options;
+    if (uriFile !== undefined) {
+      if (name !== undefined) throw new TypeError("a name makes the URI the same already; leave out name or uriFile");
+      return platform.keep(uriFile, (kept) => this.register(object, this.swissOf(kept, uriFile)));
+    }
+    return this.register(object, name === undefined ? secret() : utf8.encode(name));
+  }
+
+  /** The swiss number of the URI that is kept in a file; a new one if there is none. */
+  private swissOf(kept: string | undefined, file: string): Uint8Array {
+    if (kept === undefined) return secret();
+    const { designator, swiss } = parse(kept);
+    if (designator === this.designator) return Uint8Array.from(swiss, (char) => char.charCodeAt(0));
+    throw new Error(`${file} holds a reference to an object of another tub's; a URI is kept only together with the tub's key`);
+  }
+
+  private register(object: object, swiss: Uint8Array): string {
     const start = tape.begin();
     tape.putBytes(swiss);
     tape.putNumbered(tape.OBJECT, slotOf(object, []));
@@ -337,6 +355,25 @@ export class Tub implements Origin {
   }
 
   /**
+   * Keeps a connection to the object that a URI names: it connects now, and whenever the connection is lost again, after
+   * times that grow while it fails: from a second by a factor of 1.6 to two minutes, a fifth more or less.
+   * `onConnect(reference)` is called each time. What was called over a connection that is lost breaks, and is not sent
+   * again. It ends with the tub, or by {@link Reconnector.stop}.
+   *
+   * @example
+   * ```ts
+   * const reconnector = tub.connectTo<Status>(uri, (status) => status.subscribe(page));
+   * ```
+   */
+  connectTo<T = any>(uri: string, onConnect?: (reference: RemoteReference<T>) => unknown, options: ReconnectOptions = {}): Reconnector<T> {
+    if (this.isClosed) throw new Error("the tub is closed");
+    const reconnector = new Reconnector<T>(this, uri, onConnect, options);
+    for (const old of this.reconnectors) if (old.state === "stopped") this.reconnectors.delete(old);
+    this.reconnectors.add(reconnector);
+    return reconnector;
+  }
+
+  /**
    * Counters of all connections, so that claims about the wire can be checked.
    *
    * @example
@@ -356,6 +393,8 @@ export class Tub implements Origin {
   close(): Promise<void> {
     if (this.isClosed) return Promise.resolve();
     this.isClosed = true;
+    for (const reconnector of this.reconnectors) reconnector.stop();
+    this.reconnectors.clear();
     for (const connection of this.connections) connection.abort("the tub was closed");
     tubs[this.number] = new WeakRef(this);
     collected.register(this, this.number);
@@ -484,6 +523,11 @@ export class Tub implements Origin {
     tape.putNumbered(tape.PROMISE, handle);
     return start;
   }
+}
+
+/** 32 secret random bytes. */
+function secret(): Uint8Array {
+  return crypto.getRandomValues(new Uint8Array(32));
 }
 
 interface Parsed {

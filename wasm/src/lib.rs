@@ -5,6 +5,7 @@
 //!
 //! | file | holds |
 //! |---|---|
+//! | `backoff.rs` | the times between attempts to connect |
 //! | `deferred/` | Deferreds: the ladders, and what JavaScript calls to run them |
 //! | `imports.rs` | what JavaScript supplies |
 //! | `exports.rs` | what JavaScript calls |
@@ -17,6 +18,7 @@
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
+mod backoff;
 mod deferred;
 mod exports;
 mod host;
@@ -26,6 +28,7 @@ mod sockets;
 mod state;
 mod tape;
 
+pub use backoff::*;
 pub use deferred::*;
 pub use exports::*;
 pub use panic::install;
