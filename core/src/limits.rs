@@ -44,11 +44,14 @@ pub struct Limits {
     pub max_connections_per_address: usize,
     /// Longest time from connecting to an established session, in milliseconds. Default 30,000.
     pub handshake_ms: u64,
-    /// Longest time without a message from the peer, in milliseconds; 0 for no end, which is the default:
-    /// a reference may be held for days before it is used.
+    /// Longest time without a byte from the peer, in milliseconds; 0 for no end, which is the default: a
+    /// reference may be held for days before it is used. (Bytes, because a long message may take long.)
     pub idle_ms: u64,
-    /// Longest time in which the peer's machine cannot be reached, in milliseconds, as far as the operating
-    /// system finds that out (TCP's keep-alive). 0 leaves that to the system. Default 90,000.
+    /// Longest time without a word from the peer's machine, in milliseconds, as far as the operating system
+    /// finds that out (TCP's keep-alive). From two thirds of it on the machine is asked, so that an
+    /// interruption of a third passes unnoticed; and a program that does not read for that long, while more
+    /// waits for it than the system's buffers hold, counts as gone. 0 leaves that to the system. Default
+    /// 90,000.
     pub silence_ms: u64,
 }
 

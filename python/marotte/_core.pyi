@@ -656,8 +656,8 @@ class Tub:
         max_calls_per_second most calls in a second, after a pause at once   1,000,000
         max_connections_per_address  most connections of one listener's      16,384
         handshake_ms         from connecting to an open session, in ms       30,000
-        idle_ms              longest time without a message from the peer    0 (no end)
-        silence_ms           longest time that its machine is not reached    90,000
+        idle_ms              longest time without a byte from the peer       0 (no end)
+        silence_ms           longest time without a word from its machine    90,000
         ==================== =============================================== =============
 
         Raises ``ValueError`` for an unknown profile, limit or runner, ``RuntimeError`` for

@@ -62,7 +62,20 @@ impl IdleTimer {
             }
             inner.waiting.len() == 1
         };
-        if first { Self::arm(slf, home) } else { Ok(()) }
+        if !first {
+            return Ok(());
+        }
+        match Self::arm(slf, home) {
+            Ok(()) => Ok(()),
+            // File descriptors may be out: then it is a timer of the loop's, this once.
+            Err(_) => Self::arm_slowly(slf, home),
+        }
+    }
+
+    fn arm_slowly(slf: &Bound<'_, Self>, home: &Home) -> PyResult<()> {
+        let seconds = f64::from(DELAY_MS) / 1e3;
+        home.call_later(slf.py(), seconds, &slf.getattr("fire")?)?;
+        Ok(())
     }
 
     #[cfg(target_os = "linux")]
@@ -103,9 +116,7 @@ impl IdleTimer {
 
     #[cfg(not(target_os = "linux"))]
     fn arm(slf: &Bound<'_, Self>, home: &Home) -> PyResult<()> {
-        let seconds = f64::from(DELAY_MS) / 1e3;
-        home.call_later(slf.py(), seconds, &slf.getattr("fire")?)?;
-        Ok(())
+        Self::arm_slowly(slf, home)
     }
 
     /// Lets go of the timer, so that nothing of it is left on the loop.

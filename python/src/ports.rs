@@ -190,6 +190,21 @@ impl Listener {
         Ok(listener)
     }
 
+    /// Accepts nobody for a moment: the loop would only say again and again that somebody waits.
+    fn pause(slf: &Bound<'_, Self>) -> PyResult<()> {
+        const SECONDS: f64 = 0.02;
+        let py = slf.py();
+        let fd = match &*lock(&slf.get().socket) {
+            Some(accepting) => accepting.fd(),
+            None => return Ok(()),
+        };
+        let runner = slf.get().runner.bind(py);
+        runner.call_method1(intern!(py, "remove_reader"), (fd,))?;
+        let resume = slf.getattr("_resume")?;
+        runner.call_method1(intern!(py, "call_later"), (SECONDS, resume))?;
+        Ok(())
+    }
+
     /// Somebody has connected.
     fn accepted(&self, py: Python<'_>, socket: RawSocket, visit: Option<Visit>) -> PyResult<()> {
         let limits = self.opener.limits();
@@ -301,32 +316,41 @@ impl Listener {
         Ok(())
     }
 
+    /// Accepts again.
+    fn _resume(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let fd = match &*lock(&slf.get().socket) {
+            Some(accepting) => accepting.fd(),
+            None => return Ok(()),
+        };
+        let on_readable = slf.getattr("_on_readable")?;
+        let runner = slf.get().runner.bind(slf.py());
+        runner.call_method1(intern!(slf.py(), "add_reader"), (fd, on_readable))?;
+        Ok(())
+    }
+
     /// The loop says that somebody connects.
     #[pyo3(name = "_on_readable")]
-    fn on_readable(&self, py: Python<'_>) -> PyResult<()> {
+    fn on_readable(slf: &Bound<'_, Self>) -> PyResult<()> {
         /// Connections accepted in a row, before others get their chance.
         const BATCH: usize = 64;
+        let (py, this) = (slf.py(), slf.get());
         for _ in 0..BATCH {
-            let accepted = match &*lock(&self.socket) {
+            let accepted = match &*lock(&this.socket) {
                 Some(accepting) => accepting.socket.accept(),
                 None => return Ok(()),
             };
             match accepted {
                 Ok((socket, from)) => {
-                    let most = self.opener.limits().max_connections_per_address;
+                    let most = this.opener.limits().max_connections_per_address;
                     let from = from.as_socket();
-                    let visit = from.map(|from| self.visits.admit(from.ip(), most));
+                    let visit = from.map(|from| this.visits.admit(from.ip(), most));
                     if !matches!(visit, Some(None)) {
-                        self.accepted(py, socket, visit.flatten())?;
+                        this.accepted(py, socket, visit.flatten())?;
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                // The peer is gone already, or file descriptors are out: the next event tries
-                // again, after a pause so that the loop does not spin.
-                Err(_) => {
-                    std::thread::sleep(std::time::Duration::from_millis(1));
-                    break;
-                }
+                // The peer is gone already, or file descriptors are out.
+                Err(_) => return Self::pause(slf),
             }
         }
         Ok(())

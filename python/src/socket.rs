@@ -294,9 +294,13 @@ impl Socket {
         let fd = {
             let mut io = self.io();
             io.paused = true;
-            io.stream.as_ref().map_or(-1, Stream::fd)
+            io.stream.as_ref().map(Stream::fd)
         };
-        self.watch(slf, "remove_reader", fd, None)
+        // It may have turned out that the peer is gone.
+        match fd {
+            Some(fd) => self.watch(slf, "remove_reader", fd, None),
+            None => Ok(()),
+        }
     }
 
     fn io(&self) -> MutexGuard<'_, Io> {

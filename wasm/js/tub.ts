@@ -50,7 +50,7 @@ export interface Limits {
   maxCallsPerSecond?: number;
   /** Longest time from connecting to an established session, in milliseconds. Default: 30,000. */
   handshakeMs?: number;
-  /** Longest time without a message from the peer, in milliseconds; 0, the default, for no end. */
+  /** Longest time without a byte from the peer, in milliseconds; 0, the default, for no end. */
   idleMs?: number;
 }
 

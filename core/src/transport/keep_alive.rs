@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 
-/// Has the operating system end a TCP connection whose other end has not been reached for so long: it asks
+/// Has the operating system end a TCP connection whose other end has not been heard of for so long: it asks
 /// when nothing is said (three times in the last third), and gives up on what is not acknowledged. The
-/// peer's program need not answer, its machine must. 0 leaves it to the system, which may take hours.
+/// peer's program need not answer, its machine must; but what the machine cannot take, because its program
+/// does not read, counts as not acknowledged (so Linux has it). 0 leaves it to the system, which may take
+/// hours.
 ///
 /// A failure is not reported: without this a connection works as well, but for its end.
 pub fn keep_alive(socket: &impl AsFd, silence_ms: u64) {
