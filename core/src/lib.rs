@@ -20,6 +20,7 @@ pub mod promise;
 mod secret_file;
 mod sync;
 pub mod syrup;
+mod trace;
 pub mod transport;
 pub mod vat;
 
@@ -35,5 +36,6 @@ pub use locator::{BadLocator, Location, SturdyRef};
 #[cfg(feature = "macros")]
 pub use marotte_macros::remote;
 pub use native::{Promise, Reference, Referenceable, Symbol, Value};
+pub use trace::{Suspended, Trace};
 #[cfg(feature = "tokio")]
 pub use transport::tokio::{Listener, Reconnector, Tub};

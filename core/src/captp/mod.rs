@@ -31,6 +31,7 @@ pub use op::{Desc, Target};
 pub(crate) use op::{GET, UNTAG};
 pub use outbox::Outbox;
 pub use profile::{Framing, Profile};
+pub(crate) use session::Counted;
 pub use session::{Args, CloseReason, Config, Delivery, Incoming, Payload, Session};
 pub use stats::Stats;
 pub use tables::{Answers, Exports, Imports, Questions};

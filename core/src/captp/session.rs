@@ -4,6 +4,8 @@ mod handoff;
 mod input;
 mod output;
 
+use std::sync::Arc;
+
 use super::keys::{Keys, PublicKey, write_signature};
 use super::op::{Desc, Target};
 use super::outbox::Outbox;
@@ -226,6 +228,22 @@ pub struct Session<P: Payload> {
     withdrawn: u64,
     /// The numbers under which the peer has withdrawn gifts.
     counts: handoff::Counts,
+    told: Tally,
+    heard: Tally,
+}
+
+/// The messages of one direction that have a name in [traces](crate::Trace).
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    calls: u64,
+    resolutions: u64,
+}
+
+/// What a message is, for its name.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Counted {
+    Call,
+    Resolution,
 }
 
 impl<P: Payload> std::fmt::Debug for Session<P> {
@@ -281,6 +299,8 @@ impl<P: Payload> Session<P> {
             gifts_given: 0,
             withdrawn: 0,
             counts: handoff::Counts::default(),
+            told: Tally::default(),
+            heard: Tally::default(),
         }
     }
 
@@ -339,6 +359,28 @@ impl<P: Payload> Session<P> {
             State::Open { peer } => Some(self.keys.public().session_id(&peer.key)),
             _ => None,
         }
+    }
+
+    /// The name of the latest message of its kind, the same at both ends; `None` before the hellos. `sent` is
+    /// whether it was sent here.
+    pub(crate) fn arrow(&self, sent: bool, counted: Counted) -> Option<Arc<str>> {
+        let State::Open { peer } = &self.state else {
+            return None;
+        };
+        let (mine, theirs) = (self.keys.public(), peer.key);
+        let [a, b, c, d, e, f, ..] = mine.session_id(&theirs);
+        let session = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
+        let direction = if (mine.0 < theirs.0) == sent {
+            '>'
+        } else {
+            '<'
+        };
+        let tally = if sent { self.told } else { self.heard };
+        let (kind, number) = match counted {
+            Counted::Call => ("call", tally.calls),
+            Counted::Resolution => ("answer", tally.resolutions),
+        };
+        Some(format!("{session:012x}{direction}{kind}/{number}").into())
     }
 
     /// What was counted so far.

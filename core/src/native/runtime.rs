@@ -58,6 +58,8 @@ impl Home {
 /// Polls a future inside turns of the vat.
 pub(super) struct InTurn<F: ?Sized> {
     pub(super) vat: Arc<super::host::NativeVat>,
+    /// What it goes on with, if that is noted.
+    pub(super) turn: Option<crate::trace::Suspended>,
     pub(super) future: Pin<Box<F>>,
 }
 
@@ -67,6 +69,10 @@ impl<F: Future + ?Sized> Future for InTurn<F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let vat = Arc::clone(&self.vat);
         let _turn = vat.home().enter();
-        self.future.as_mut().poll(cx)
+        let Self { turn, future, .. } = &mut *self;
+        match turn {
+            Some(turn) => turn.go_on(|| future.as_mut().poll(cx)),
+            None => future.as_mut().poll(cx),
+        }
     }
 }

@@ -30,6 +30,7 @@ pub(super) fn begin(vat: &Arc<NativeVat>, future: Work) -> PromiseCell {
         abort,
         future: Some(Box::pin(InTurn {
             vat: Arc::clone(vat),
+            turn: vat.tracing().and_then(|trace| trace.suspended()),
             future,
         })),
     };

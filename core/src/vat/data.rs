@@ -11,6 +11,7 @@ use crate::host::{Host, Message, Ref, Reply};
 use crate::passable::{Item, Passable, Reader, View};
 use crate::promise::Cell;
 use crate::syrup::Int;
+use crate::trace::CALL;
 
 /// So many keys may a path have. Each reference that it leads through is asked for what is left of it.
 const LONGEST: usize = 1000;
@@ -83,6 +84,9 @@ impl<H: Host> Vat<H> {
         object: &H::Object,
         message: Message<'_, H>,
     ) -> Reply<H> {
+        let _turn = self
+            .tracing()
+            .map(|trace| trace.turn(message.selector.unwrap_or(CALL).into(), None));
         if is_cut_off(&message, object) {
             let error = Error::remote("PermissionError: the reference was revoked");
             return Reply::Failure(H::failure(cx, error));

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use super::Vat;
 use super::connection::{Connection, Tables};
 use super::describe::Found;
-use crate::captp::{Args, CloseReason, Desc, Incoming, Session, Target};
+use crate::captp::{Args, CloseReason, Counted, Desc, Incoming, Session, Target};
 use crate::error::Error;
 use crate::host::{Host, Message, Outcome, Ref, Reply};
 use crate::passable::View;
 use crate::promise::{Cell, Made};
 use crate::sync::lock;
+use crate::trace::{self, Doing, Trace};
 
 /// Whom a call reaches.
 enum Destination<H: Host> {
@@ -170,6 +171,7 @@ impl<H: Host> Connection<H> {
                 resolver,
             } => {
                 let refs = self.realise(cx, vat, found);
+                let _cause = self.arriving(Counted::Call);
                 let message = Message {
                     selector,
                     args: View {
@@ -201,6 +203,7 @@ impl<H: Host> Connection<H> {
                 found,
             } => {
                 let refs = self.realise(cx, vat, found);
+                let _cause = self.arriving(Counted::Resolution);
                 let view = View {
                     bytes: value,
                     refs: &refs,
@@ -229,6 +232,15 @@ impl<H: Host> Connection<H> {
             }
         }
         Ok(())
+    }
+
+    /// While this is there, what is done is because of the message that has arrived.
+    fn arriving(&self, counted: Counted) -> Option<Doing> {
+        if !trace::is_on() {
+            return None;
+        }
+        self.with_session(|session| session.arrow(false, counted))
+            .map(Trace::arriving)
     }
 
     /// True if one of the arguments is longer than may be.
@@ -343,6 +355,7 @@ impl<H: Host> Connection<H> {
         view: View<'_, Ref<H>>,
     ) {
         let introduced = self.introduce(view.refs);
+        let mut arrow = None;
         self.with_session(|session| {
             // An ended session exports nothing more: nobody would ever give it back.
             if session.closed().is_some() {
@@ -350,7 +363,11 @@ impl<H: Host> Connection<H> {
             }
             let descs = self.describe(cx, session, view.refs, &introduced);
             session.settle(resolver, broken, view.bytes, &descs);
+            if trace::is_on() {
+                arrow = session.arrow(true, Counted::Resolution);
+            }
         });
+        self.note_sent("answer", arrow);
     }
 }
 

@@ -56,6 +56,7 @@ use crate::captp::{Config, Stats};
 use crate::host::{Host, Outcome, Ref, Reply};
 use crate::locator::Location;
 use crate::sync::lock;
+use crate::trace::{self, Trace};
 
 /// A unit of concurrency: its objects run one turn at a time, each turn to its end. (Several that share a
 /// [`TurnQueue`] are one such unit.)
@@ -79,6 +80,7 @@ pub struct Vat<H: Host> {
     believes: AtomicBool,
     /// True if peers are introduced to each other's objects, instead of lending these.
     introduces: AtomicBool,
+    trace: Mutex<Option<Arc<Trace>>>,
 }
 
 impl<H: Host> std::fmt::Debug for Vat<H> {
@@ -104,6 +106,7 @@ impl<H: Host> Vat<H> {
             introduces: AtomicBool::new(false),
             believes: AtomicBool::new(false),
             stranded: Mutex::new(Vec::new()),
+            trace: Mutex::default(),
         })
     }
 
@@ -140,6 +143,20 @@ impl<H: Host> Vat<H> {
     /// Whether they are.
     pub fn shows_tracebacks(&self) -> bool {
         self.tracebacks.load(Ordering::Relaxed)
+    }
+
+    /// Has the turns of this vat and its messages noted from now on, or no more.
+    pub fn trace(&self, trace: Option<Arc<Trace>>) {
+        *lock(&self.trace) = trace;
+    }
+
+    /// Where they are noted, if they are.
+    pub fn tracing(&self) -> Option<Arc<Trace>> {
+        if trace::is_on() {
+            lock(&self.trace).clone()
+        } else {
+            None
+        }
     }
 
     /// What the host keeps here.

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::connection::Connection;
 use super::recording::record_message;
 use super::{Replay, Turn, Vat};
-use crate::captp::Target;
+use crate::captp::{Counted, Target};
 use crate::host::{Host, Message, Outcome, OwnedMessage, Ref, Reply};
 use crate::promise::{Cell, Embargo, Held, Reaction, Route};
+use crate::trace::{self, Arrow, CALL};
 
 /// Where a message to a promise goes now.
 enum Hop<H: Host> {
@@ -303,7 +304,7 @@ impl<H: Host> Connection<H> {
         work: &mut VecDeque<Work<H>>,
     ) -> Result<(), Option<H::Promise>> {
         let question = result.as_ref().map(|result| H::dup_promise(cx, result));
-        let mut stale = false;
+        let (mut stale, mut arrow) = (false, None);
         let introduced = self.introduce(message.args.refs);
         let sent = self.with_session(|session| {
             // Under the session's lock, as releases are.
@@ -316,11 +317,17 @@ impl<H: Host> Connection<H> {
                 return Err(question);
             }
             let descs = self.describe(cx, session, message.args.refs, &introduced);
-            session.deliver(to, message.selector, message.args.bytes, &descs, question)
+            let sent =
+                session.deliver(to, message.selector, message.args.bytes, &descs, question)?;
+            if trace::is_on() {
+                arrow = session.arrow(true, Counted::Call);
+            }
+            Ok(sent)
         });
         if stale {
             return Err(result);
         }
+        self.note_sent(message.selector.unwrap_or(CALL), arrow);
         match (sent, result) {
             (Ok(Some(number)), Some(result)) => {
                 let route = Route::Question(Arc::clone(self), number);
@@ -343,6 +350,15 @@ impl<H: Host> Connection<H> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Notes that a message of that name was sent to the peer.
+    pub(super) fn note_sent(&self, what: &str, arrow: Option<Arrow>) {
+        if let Some(arrow) = arrow
+            && let Some(trace) = self.vat().and_then(|vat| vat.tracing())
+        {
+            trace.sent(what, arrow);
+        }
     }
 
     /// Asks the peer's bootstrap object for what is registered under `swiss`.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::{Replay, Vat, is_settled};
 use crate::host::{Host, Outcome, OwnedMessage};
 use crate::sync::lock;
+use crate::trace::{Arrow, CALL, Trace};
 
 /// What is to be done, one turn after the other, each to its end.
 ///
@@ -23,8 +24,8 @@ struct Turns<H: Host> {
     scheduled: bool,
 }
 
-/// Whose turn it is, where that is not plain, and what is to be done.
-type Entry<H> = (Option<Arc<Vat<H>>>, Turn<H>);
+/// Whose turn it is, where that is not plain, what is to be done, and because of what, if that is noted.
+type Entry<H> = (Option<Arc<Vat<H>>>, Turn<H>, Option<Arrow>);
 
 /// One step of a vat's work.
 pub(crate) enum Turn<H: Host> {
@@ -36,6 +37,19 @@ pub(crate) enum Turn<H: Host> {
     Deliver(H::Object, OwnedMessage<H>, Option<H::Promise>),
     /// Go on with a program.
     Replay(Arc<Replay<H>>),
+}
+
+/// What a turn is called that is no message's.
+const THEN: &str = "then";
+
+impl<H: Host> Turn<H> {
+    fn name(&self) -> &str {
+        match self {
+            Self::Call(..) | Self::Then(..) => THEN,
+            Self::Deliver(_, message, _) => message.selector.as_deref().unwrap_or(CALL),
+            Self::Replay(_) => "map",
+        }
+    }
 }
 
 impl<H: Host> std::fmt::Debug for TurnQueue<H> {
@@ -75,8 +89,9 @@ impl<H: Host> TurnQueue<H> {
     /// Adds a turn. True if somebody has to be asked to run it.
     fn push(&self, vat: &Arc<Vat<H>>, turn: Turn<H>) -> bool {
         let whose = self.shared.then(|| Arc::clone(vat));
+        let because = vat.tracing().map(|trace| trace.later(turn.name()));
         let mut turns = lock(&self.turns);
-        turns.queue.push_back((whose, turn));
+        turns.queue.push_back((whose, turn, because));
         !std::mem::replace(&mut turns.scheduled, true)
     }
 
@@ -95,7 +110,7 @@ impl<H: Host> TurnQueue<H> {
         let next = lock(&self.turns)
             .queue
             .front()
-            .and_then(|(vat, _)| vat.clone());
+            .and_then(|(vat, ..)| vat.clone());
         if let Some(vat) = next {
             H::schedule_turns(&vat);
         }
@@ -104,9 +119,10 @@ impl<H: Host> TurnQueue<H> {
     /// Runs turns. True if more are waiting.
     fn run_for(&self, cx: H::Cx<'_>, budget: usize, own: Option<&Arc<Vat<H>>>) -> bool {
         for _ in 0..budget {
-            let Some((whose, turn)) = self.pop() else {
+            let Some((whose, turn, because)) = self.pop() else {
                 return false;
             };
+            let _cause = because.map(Trace::arriving);
             if let Some(vat) = whose.as_ref().or(own) {
                 vat.run(cx, turn);
             }
@@ -162,12 +178,17 @@ impl<H: Host> Vat<H> {
         }
     }
 
+    fn call_back(self: &Arc<Self>, cx: H::Cx<'_>, callback: H::Callback, outcome: Outcome<H>) {
+        let _turn = self.tracing().map(|trace| trace.turn(THEN.into(), None));
+        H::call(cx, self, callback, outcome);
+    }
+
     fn run(self: &Arc<Self>, cx: H::Cx<'_>, turn: Turn<H>) {
         match turn {
-            Turn::Call(callback, outcome) => H::call(cx, self, callback, outcome),
+            Turn::Call(callback, outcome) => self.call_back(cx, callback, outcome),
             Turn::Then(callback, outcome, next) => {
                 if !is_settled::<H>(cx, &next) {
-                    H::call(cx, self, callback, outcome);
+                    self.call_back(cx, callback, outcome);
                 }
             }
             Turn::Replay(replay) => self.go_on(cx, &replay),

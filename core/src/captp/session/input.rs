@@ -124,6 +124,7 @@ impl<P: Payload> Session<P> {
     fn call<'a>(&mut self, call: Delivery<'a>) -> Result<Incoming<'a, P>, CloseReason> {
         let protocol = |why: &str| Err(CloseReason::Protocol(why.to_owned()));
         self.stats.calls_received += 1;
+        self.heard.calls += 1;
         if !self.pace.take_call() {
             return protocol("limit passed: max_calls_per_second");
         }
@@ -182,6 +183,7 @@ impl<P: Payload> Session<P> {
                 "a resolver takes one value".to_owned(),
             ));
         }
+        self.heard.resolutions += 1;
         let broken = match selector {
             Some("fulfill") => false,
             Some("break") => true,

@@ -42,6 +42,7 @@ impl<P: Payload> Session<P> {
         if self.closed().is_some() {
             return Err(question);
         }
+        self.told.calls += 1;
         let Some(item) = question else {
             self.unsent_calls = true;
             let deliver_only = self.profile.deliver_only;
@@ -104,6 +105,7 @@ impl<P: Payload> Session<P> {
         if self.closed().is_some() {
             return;
         }
+        self.told.resolutions += 1;
         let deliver_only = self.profile.deliver_only;
         let selector = if broken { "break" } else { "fulfill" };
         self.writer().message(call_length(value), |out| {

@@ -31,6 +31,7 @@ use crate::native::{
 };
 use crate::promise::Cell;
 use crate::sync::lock;
+use crate::trace::Trace;
 use crate::transport::{Netlayer, Visit, Wire, ways_to};
 use crate::vat::{Connection, Vat};
 
@@ -497,6 +498,32 @@ impl Tub {
         self.0.vat.flush_eventual_queue()
     }
 
+    /// Notes from now on who sends what, because of which message: every turn of this tub and every message
+    /// that is sent in it, the newest 100,000. [`Trace::to_chrome_json`] is the picture, in which the tub
+    /// has that name. Nothing is noted any more after [`Self::end_trace`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let tub = marotte::Tub::new();
+    /// let trace = tub.trace("shop");
+    /// // ...
+    /// let json = trace.to_chrome_json();      // for ui.perfetto.dev, say
+    /// # }
+    /// ```
+    pub fn trace(&self, name: &str) -> Arc<Trace> {
+        /// About 10 MB.
+        const MOST: usize = 100_000;
+        let trace = Trace::new(name, MOST, now_us);
+        self.0.vat.trace(Some(Arc::clone(&trace)));
+        trace
+    }
+
+    /// Notes nothing more; what was noted stays in the trace.
+    pub fn end_trace(&self) {
+        self.0.vat.trace(None);
+    }
+
     /// Counters of all connections together.
     pub fn stats(&self) -> Stats {
         self.0.vat.stats()
@@ -665,6 +692,12 @@ impl Drop for Inner {
     fn drop(&mut self) {
         self.close("the tub was dropped");
     }
+}
+
+/// Microseconds since 1970.
+fn now_us() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.map_or(0, |now| u64::try_from(now.as_micros()).unwrap_or(u64::MAX))
 }
 
 async fn run_turns(vat: Weak<Vat<Native>>, wanted: Arc<Notify>) {
