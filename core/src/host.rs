@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use crate::captp::CloseReason;
 use crate::error::Error;
 use crate::locator::Location;
 use crate::passable::{Passable, View};
@@ -143,6 +144,11 @@ pub trait Host: Sized + 'static {
         Err(Error::Misuse(format!("{to} cannot be reached from here")))
     }
 
+    /// Is told what has happened to a connection, for its log.
+    fn note(cx: Self::Cx<'_>, vat: &Arc<Vat<Self>>, note: &Note<'_>) {
+        let _ = (cx, vat, note);
+    }
+
     /// The queue for the turns of that vat; asked for when it first needs one. Vats whose objects run on
     /// one event loop share theirs.
     fn turn_queue(vat: &Arc<Vat<Self>>) -> Arc<TurnQueue<Self>> {
@@ -153,6 +159,36 @@ pub trait Host: Sized + 'static {
     /// Asks that [`Vat::run_turns`] be called soon, from a fresh stack. May be called from any
     /// thread, once per batch of turns.
     fn schedule_turns(vat: &Arc<Vat<Self>>);
+}
+
+/// What has happened to a connection.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Note<'a> {
+    /// The peer there has said hello.
+    Opened(&'a Location),
+    /// The connection has ended.
+    #[non_exhaustive]
+    Closed {
+        /// Who was there; `None` if that was not known.
+        peer: Option<&'a Location>,
+        /// Why.
+        reason: &'a CloseReason,
+        /// True if the peer has broken the protocol, or passed a limit.
+        broke: bool,
+    },
+}
+
+impl Note<'_> {
+    /// Who the peer is, as far as it is known.
+    pub fn peer(&self) -> String {
+        match self {
+            Self::Opened(peer) => peer.to_string(),
+            Self::Closed { peer, .. } => {
+                peer.map_or_else(|| "a stranger".to_owned(), ToString::to_string)
+            }
+        }
+    }
 }
 
 /// A reference as a host sees it.

@@ -18,6 +18,7 @@ pub mod passable;
 pub mod promise;
 #[cfg(feature = "noise")]
 mod secret_file;
+mod spans;
 mod sync;
 pub mod syrup;
 mod trace;

@@ -23,6 +23,7 @@ from marotte._core import (
     RemoteReference,
     Resolver,
     SturdyRef,
+    Trace,
     Tub,
     __version__,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "Resolver",
     "SturdyRef",
     "Symbol",
+    "Trace",
     "Tub",
     "__version__",
     "eventually",

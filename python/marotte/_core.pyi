@@ -535,6 +535,35 @@ class Referenceable:
         call this one."""
 
 @final
+class Trace:
+    """Notes of who sent what, because of which message: see :meth:`Tub.trace`, which makes these. A
+    message has one name at both ends, so the notes of several programs make one picture: put their
+    lists ``traceEvents`` together.
+
+    What an asynchronous method does after it has waited counts as caused by its beginning. What a
+    callback of a Deferred does is part of the turn that fired it.
+    """
+
+    def toJSON(self) -> str:
+        """The picture in Chrome's trace format, which https://ui.perfetto.dev shows."""
+
+    @property
+    def lost(self) -> int:
+        """How many events were not kept because there were more."""
+
+    def stop(self) -> None:
+        """Notes nothing more."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc: BaseException | None = None,
+        traceback: TracebackType | None = None,
+        /,
+    ) -> bool: ...
+
+@final
 class Listener:
     """An open port, made by :meth:`Tub.listen`.
 
@@ -822,6 +851,23 @@ class Tub:
         ...         return reconnector
         >>> asyncio.run(main())
         <Reconnector stopped>
+        """
+
+    def trace(self, name: str | None = None, *, events: int = 100_000) -> Trace:
+        """Notes from now on who sends what, because of which message: every turn of this tub and
+        every message that is sent in it, the newest ``events``. ``name`` is the tub's in the picture;
+        its designator, if there is none. A trace that was begun before ends.
+
+        >>> import asyncio, json, marotte
+        >>> async def main():
+        ...     with marotte.Tub() as server, marotte.Tub() as client:
+        ...         server.listen("tcp://127.0.0.1:0")
+        ...         ref = client.getReference(server.registerReference(lambda: 1))
+        ...         with server.trace("server") as trace:
+        ...             await ref()
+        ...         return json.loads(trace.toJSON())["traceEvents"]
+        >>> [event["name"] for event in asyncio.run(main()) if event["ph"] == "X"]
+        ['send answer', '(call)', 'send answer']
         """
 
     def stats(self) -> dict[str, int]:

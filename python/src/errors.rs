@@ -1,6 +1,7 @@
 //! Every Rust error ↔ exception mapping.
 
 use marotte::Error;
+use marotte::host::Note;
 use pyo3::exceptions::{
     PyBaseException, PyConnectionError, PyRuntimeError, PyTypeError, PyValueError,
 };
@@ -186,6 +187,32 @@ pub(crate) fn log_failed_method(py: Python<'_>, selector: Option<&str>, error: &
         None => "a remote call of a function failed".to_owned(),
     };
     log(py, intern!(py, "info"), &what, error);
+}
+
+/// Notes what has happened to a connection, for those who log at level DEBUG; at INFO, if the peer has broken the
+/// protocol or passed a limit.
+pub(crate) fn log_note(py: Python<'_>, note: &Note<'_>) {
+    let (level, what) = match note {
+        Note::Opened(_) => ("debug", "connection opened: %s".to_owned()),
+        Note::Closed { reason, broke, .. } => {
+            let level = if *broke { "info" } else { "debug" };
+            // It may be a peer's own words: no line breaks, and nothing to be filled in.
+            let reason = reason.to_string().escape_debug().to_string();
+            let reason = reason.replace('%', "%%");
+            (level, format!("connection closed: %s: {reason}"))
+        }
+        _ => return,
+    };
+    let write = || -> PyResult<()> {
+        let logger = py
+            .import(intern!(py, "logging"))?
+            .call_method1(intern!(py, "getLogger"), ("marotte",))?;
+        logger.call_method1(level, (what, note.peer()))?;
+        Ok(())
+    };
+    if let Err(error) = write() {
+        error.write_unraisable(py, None);
+    }
 }
 
 fn log(py: Python<'_>, level: &Bound<'_, PyString>, what: &str, error: &PyErr) {

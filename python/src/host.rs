@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
 
-use marotte::host::{Host, Message, Outcome, Ref, Reply};
+use marotte::host::{Host, Message, Note, Outcome, Ref, Reply};
 use marotte::passable::{Item, View};
 use marotte::promise::Cell;
 use marotte::vat::{Connection, TurnQueue, Vat};
@@ -458,6 +458,10 @@ impl Host for PyHost {
                 TurnQueue::shared()
             }
         })
+    }
+
+    fn note(py: Python<'_>, _vat: &Arc<PyVat>, note: &Note<'_>) {
+        errors::log_note(py, note);
     }
 
     fn schedule_turns(vat: &Arc<PyVat>) {

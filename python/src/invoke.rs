@@ -18,6 +18,7 @@ use crate::host::{Callback, PyHost, PyVat, remote_name, with_scratch};
 use crate::promise::Promise;
 use crate::reference::RemoteReference;
 use crate::task::EagerTask;
+use crate::trace::Traced;
 use crate::values::{Referenceable, coroutine_type, function_type, method_type};
 
 /// True for functions and bound methods, which pass by reference and are called without a name.
@@ -170,8 +171,8 @@ fn run_coroutine(
         Ok((task, waiting_for)) => {
             let (promise, settle) = promise_and_settler(py, vat)?;
             let runner = vat.home().runner(py)?;
-            let resume =
-                runner.call_method1(intern!(py, "resume"), (&coroutine, waiting_for, settle))?;
+            let rest = Traced::wrap(vat, coroutine)?;
+            let resume = runner.call_method1(intern!(py, "resume"), (rest, waiting_for, settle))?;
             vat.on_cancel(py, &promise, Callback::Cancel(resume.clone().unbind()));
             task.get().become_real(runner, resume)?;
             Ok(Reply::Promise(promise))

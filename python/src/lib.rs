@@ -7,6 +7,7 @@ mod convert;
 mod deferred;
 mod dialling;
 mod errors;
+mod finalizer;
 mod greeting;
 mod host;
 mod idle;
@@ -18,6 +19,7 @@ mod reference;
 mod socket;
 mod stream;
 mod task;
+mod trace;
 mod tub;
 mod values;
 
@@ -46,6 +48,8 @@ mod _core {
     #[pymodule_export]
     use crate::reference::{Method, RemoteReference};
     #[pymodule_export]
+    use crate::trace::Trace;
+    #[pymodule_export]
     use crate::tub::{Tub, Turns};
     #[pymodule_export]
     use crate::values::{PySturdyRef, Referenceable};
@@ -59,6 +63,7 @@ mod _core {
         let class = module.py().get_type::<Deferred>();
         class.setattr("debug", debug)?;
         deferred::install_fast_methods(&class)?;
+        finalizer::install(&module.py().get_type::<Promise>());
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -466,8 +466,9 @@ impl Promise {
     }
 
     fn __clear__(&self) {
+        // A failure that nobody has looked at was reported by the finalizer.
         let old = std::mem::replace(&mut *self.cell(), Cell::pending());
-        report_unhandled(&old);
+        drop(old);
     }
 }
 
@@ -539,17 +540,29 @@ impl Promise {
 }
 
 impl Drop for Promise {
-    /// A failure that nobody has looked at is reported here, once.
+    /// Nobody has looked at a failure, and nobody will.
     fn drop(&mut self) {
-        report_unhandled(self.cell.get_mut().unwrap_or_else(PoisonError::into_inner));
+        self.report_unhandled();
     }
 }
 
-fn report_unhandled(cell: &Cell<PyHost>) {
-    if let Some(failure) = cell.unhandled() {
+impl Promise {
+    /// Reports a failure that nobody has looked at, once.
+    pub(crate) fn report_unhandled(&self) {
+        if self.cell().unhandled().is_none() {
+            return;
+        }
         Python::attach(|py| {
-            let what = "a promise broke and nobody looked at it";
-            aside(py, || log_exception(py, what, &failure.raise(py)));
+            let failure = {
+                let mut cell = self.cell();
+                let failure = cell.unhandled().map(|failure| failure.dup(py));
+                cell.mark_handled();
+                failure
+            };
+            if let Some(failure) = failure {
+                let what = "a promise broke and nobody looked at it";
+                aside(py, || log_exception(py, what, &failure.raise(py)));
+            }
         });
     }
 }

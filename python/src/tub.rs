@@ -21,6 +21,7 @@ use crate::invoke::is_callable;
 use crate::ports::{Listener, Ports};
 use crate::promise::Promise;
 use crate::socket::{Context, Socket};
+use crate::trace::Trace;
 use crate::values::{PySturdyRef, Referenceable};
 
 /// How a tub behaves.
@@ -399,6 +400,13 @@ impl Tub {
         }
         lock(&shared.reconnectors).append(&mut going);
         Ok(reconnector)
+    }
+
+    /// Notes from now on who sends what, because of which message: a :class:`Trace`.
+    #[pyo3(signature = (name=None, *, events=100_000))]
+    fn trace(&self, name: Option<&str>, events: usize) -> Trace {
+        let name = name.unwrap_or(&self.shared.designator);
+        Trace::begin(&self.shared.vat, name, events)
     }
 
     /// What all connections together have done, and how large their tables are.

@@ -1,5 +1,6 @@
 """What nobody holds any more is let go, at both ends."""
 
+import asyncio
 import gc
 import os
 import resource
@@ -259,3 +260,39 @@ async def test_registered_object_dies_with_its_tub_after_traffic():
         del thing, other
     del link
     await until(lambda: alive() is None)
+
+
+async def test_a_failure_that_the_collector_finds_is_whole_when_it_is_reported(log):
+    """The exception is part of the cycle, too: what is logged must not have been taken apart."""
+    gc.collect()
+
+    def make():
+        class Node:
+            pass
+
+        async def fail():
+            node = Node()
+            promise = node.promise = marotte.Promise(wrong())
+            node.more = [node, promise]
+            try:
+                await promise
+            except ValueError:
+                # A second promise for the same exception, whose traceback leads to this frame.
+                node.unseen = promise._then(lambda value: None)
+                raise
+
+        async def wrong():
+            raise ValueError("whole")
+
+        return fail()
+
+    try:
+        await make()
+    except ValueError:
+        pass
+    await asyncio.sleep(0)
+    await marotte.flushEventualQueue()
+    gc.collect()
+    assert log.texts() == ["a promise broke and nobody looked at it"]
+    error = log.records[0].exc_info[1]
+    assert repr(error) == "ValueError('whole')"

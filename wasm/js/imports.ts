@@ -51,6 +51,11 @@ export function deferred_rang(): void {
 
 const decoder = new TextDecoder();
 
+/** Microseconds since 1970. */
+export function now_us(): number {
+  return (performance.timeOrigin + performance.now()) * 1000;
+}
+
 /** Connects to a peer that another one has introduced. */
 export function dial(number: number, peerAt: number, peerLength: number, urlAt: number, urlLength: number): number {
   return Tub.numbered(number)?.dial(text(peerAt, peerLength), text(urlAt, urlLength).split("\n").filter(Boolean)) ?? NOTHING;

@@ -374,6 +374,37 @@ export class Tub implements Origin {
   }
 
   /**
+   * Notes from now on who sends what, because of which message: every turn of this tub and every message that is sent in
+   * it, the newest `events` (100,000). Returns how to end that: a function that gives the picture as JSON, in Chrome's
+   * trace format, which https://ui.perfetto.dev shows. `name` is the tub's there.
+   *
+   * A message has one name at both ends, so the notes of several programs make one picture: put their lists `traceEvents`
+   * together. What an async function does after it has awaited something is not known to be part of its turn.
+   *
+   * @example
+   * ```ts
+   * const end = tub.trace("page");
+   * await status.getBuilder("linux").getBuild(-1).getResults();
+   * download("page.json", end());
+   * ```
+   */
+  trace(name: string = this.designator, { events = 100_000 }: { events?: number } = {}): () => string {
+    const start = tape.begin();
+    tape.putText(tape.STR, name);
+    wasm.trace_begin(this.number, events, start, tape.end(start));
+    let json: string | undefined;
+    return () => {
+      if (json === undefined) {
+        wasm.trace_end(this.number);
+        wasm.trace_json(this.number);
+        tape.read(wasm.result_address());
+        json = tape.getString() ?? "";
+      }
+      return json;
+    };
+  }
+
+  /**
    * Counters of all connections, so that claims about the wire can be checked.
    *
    * @example

@@ -9,10 +9,11 @@ use marotte::host::{Message, Outcome, Ref, Reply};
 use marotte::passable::Builder;
 use marotte::promise::{Cell, State};
 use marotte::vat::Vat;
-use marotte::{Host, Identity, Limits, Location, SturdyRef};
+use marotte::{Host, Identity, Limits, Location, SturdyRef, Trace};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::host::{Callback, JsFailure, JsHost, JsValue, turns};
+use crate::imports;
 use crate::state::{self, Tub};
 use crate::tape::{BadTape, Out, Tape, tag};
 
@@ -140,6 +141,7 @@ pub fn tub_new(start: u32, len: u32, tracebacks: bool, introduce: bool, believe:
                 limits,
                 identity,
                 places: RefCell::default(),
+                trace: RefCell::default(),
             }
         }),
         Err(BadTape) => NOTHING,
@@ -186,6 +188,36 @@ pub fn tub_listens(number: u32, start: u32, len: u32) {
 #[wasm_bindgen]
 pub fn tub_drop(number: u32) {
     state::drop_tub(number);
+}
+
+/// Notes from now on who sends what, at most that many events. Tape: the tub's name in the picture.
+#[wasm_bindgen]
+pub fn trace_begin(number: u32, most: u32, start: u32, len: u32) {
+    let name = with_input(start, len, |mut tape| tape.str().map(str::to_owned));
+    if let (Some(tub), Ok(name)) = (state::tub(number), name) {
+        let trace = Trace::new(&name, most as usize, || imports::now_us() as u64);
+        tub.vat.trace(Some(Arc::clone(&trace)));
+        tub.trace.replace(Some(trace));
+    }
+}
+
+/// Notes nothing more.
+#[wasm_bindgen]
+pub fn trace_end(number: u32) {
+    if let Some(tub) = state::tub(number) {
+        tub.vat.trace(None);
+    }
+}
+
+/// What was noted, in Chrome's trace format, on the result tape.
+#[wasm_bindgen]
+pub fn trace_json(number: u32) -> u32 {
+    let trace = state::tub(number).and_then(|tub| tub.trace.borrow().clone());
+    text_result(
+        trace
+            .map(|trace| trace.to_chrome_json())
+            .unwrap_or_default(),
+    )
 }
 
 /// Counters by name, on the result tape.

@@ -26,6 +26,8 @@ mod supplied {
             url: usize,
             url_len: usize,
         ) -> u32;
+        /// Microseconds since 1970.
+        pub(crate) fn now_us() -> f64;
         /// Asks for `flush`, soon.
         pub(crate) fn wake(connection: u32);
         /// Asks for `collect`, in about a tenth of a second.
@@ -62,6 +64,9 @@ mod supplied {
     pub(crate) fn schedule_turns() {}
     pub(crate) fn dial(_: u32, _: usize, _: usize, _: usize, _: usize) -> u32 {
         crate::exports::NOTHING
+    }
+    pub(crate) fn now_us() -> f64 {
+        0.0
     }
     pub(crate) fn wake(_connection: u32) {}
     pub(crate) fn idle(_connection: u32) {}

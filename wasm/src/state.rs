@@ -14,7 +14,7 @@ use marotte::passable::Builder;
 use marotte::promise::Cell;
 use marotte::transport::Wire;
 use marotte::vat::{Connection, Driver, Import, Recording, Vat};
-use marotte::{Host, Identity, Limits, Location, RemoteError};
+use marotte::{Host, Identity, Limits, Location, RemoteError, Trace};
 
 use crate::host::{Callback, JsHost, JsObject, JsPromise, JsValue, Slot};
 use crate::imports;
@@ -28,6 +28,8 @@ pub(crate) struct Tub {
     pub(crate) identity: Arc<Identity>,
     /// Where it is found.
     pub(crate) places: RefCell<Vec<Location>>,
+    /// The notes that were begun last.
+    pub(crate) trace: RefCell<Option<Arc<Trace>>>,
 }
 
 impl Tub {

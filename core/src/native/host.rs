@@ -9,10 +9,11 @@ use super::runtime::Home;
 use super::work;
 use crate::deferred::native::report_promise;
 use crate::error::{Error, RemoteError};
-use crate::host::{Host, Message, Outcome, Ref, Reply};
+use crate::host::{Host, Message, Note, Outcome, Ref, Reply};
 use crate::locator::Location;
 use crate::passable::{Builder, Item, Passable, View};
 use crate::promise::Cell;
+use crate::spans;
 use crate::sync::lock;
 use crate::vat::{Connection, Vat};
 
@@ -239,6 +240,10 @@ impl Host for Native {
 
     fn dial((): (), vat: &Arc<Vat<Self>>, to: &Location) -> Result<Arc<Connection<Self>>, Error> {
         vat.home().runtime().dial(to)
+    }
+
+    fn note((): (), _vat: &Arc<Vat<Self>>, note: &Note<'_>) {
+        spans::note(note);
     }
 
     fn schedule_turns(vat: &Arc<Vat<Self>>) {

@@ -8,7 +8,9 @@ use std::task::{Context, Poll};
 use super::Native;
 use crate::error::Error;
 use crate::locator::Location;
+use crate::spans::Span;
 use crate::sync::lock;
+use crate::trace::Suspended;
 use crate::vat::Connection;
 
 /// A future that can be handed to a runtime.
@@ -59,7 +61,8 @@ impl Home {
 pub(super) struct InTurn<F: ?Sized> {
     pub(super) vat: Arc<super::host::NativeVat>,
     /// What it goes on with, if that is noted.
-    pub(super) turn: Option<crate::trace::Suspended>,
+    pub(super) turn: Option<Suspended>,
+    pub(super) span: Span,
     pub(super) future: Pin<Box<F>>,
 }
 
@@ -69,10 +72,13 @@ impl<F: Future + ?Sized> Future for InTurn<F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let vat = Arc::clone(&self.vat);
         let _turn = vat.home().enter();
-        let Self { turn, future, .. } = &mut *self;
+        let Self {
+            turn, span, future, ..
+        } = &mut *self;
+        let mut poll = || span.run(|| future.as_mut().poll(cx));
         match turn {
-            Some(turn) => turn.go_on(|| future.as_mut().poll(cx)),
-            None => future.as_mut().poll(cx),
+            Some(turn) => turn.go_on(poll),
+            None => poll(),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::host::{Host, Ref, Reply};
 use crate::passable::Passable;
 use crate::promise::Cell;
+use crate::spans::Span;
 use crate::sync::lock;
 
 /// What becomes of an asynchronous method.
@@ -30,6 +31,7 @@ pub(super) fn begin(vat: &Arc<NativeVat>, future: Work) -> PromiseCell {
         abort,
         future: Some(Box::pin(InTurn {
             vat: Arc::clone(vat),
+            span: Span::current(),
             turn: vat.tracing().and_then(|trace| trace.suspended()),
             future,
         })),

@@ -9,7 +9,7 @@ use super::opening::Opening;
 use super::{Account, Vat};
 use crate::captp::{CloseReason, Config, Payload, Session, Stats};
 use crate::error::Error;
-use crate::host::{Host, Outcome, Ref, Reply};
+use crate::host::{Host, Note, Outcome, Ref, Reply};
 use crate::locator::Location;
 use crate::sync::lock;
 
@@ -46,6 +46,8 @@ pub struct Connection<H: Host> {
     /// Positions whose last reference was dropped. A lock of its own, because references are
     /// dropped anywhere.
     dropped: Mutex<Vec<u64>>,
+    /// True once its end was noted.
+    is_noted: AtomicBool,
     /// Where we meant to connect to.
     dialled: Option<Location>,
     /// Who the peer is, as the transport has proved.
@@ -127,6 +129,7 @@ impl<H: Host> Connection<H> {
             // The driver writes our start-session without being told.
             awake: AtomicBool::new(true),
             dropped: Mutex::new(Vec::new()),
+            is_noted: AtomicBool::new(false),
             dialled,
             peer: OnceLock::new(),
             watchers: Mutex::new(Some(BTreeMap::new())),
@@ -356,8 +359,13 @@ impl<H: Host> Connection<H> {
     /// Ends the session for `reason`, breaks every promise that waits for the peer, and lets go of
     /// everything that it held. The peer is told, unless the reason is its own.
     pub fn close(self: &Arc<Self>, cx: H::Cx<'_>, reason: CloseReason) {
-        let (remains, text, stats, was_refused) = {
+        let (remains, text, stats, was_refused, ended) = {
             let mut session = lock(&self.session);
+            // The session may have found out by itself.
+            let ended = (!self.is_noted.swap(true, Ordering::Relaxed)).then(|| {
+                let closed = session.closed().cloned();
+                closed.unwrap_or_else(|| reason.clone())
+            });
             let was_refused =
                 session.peer_location().is_none() && matches!(reason, CloseReason::PeerAborted(_));
             session.close(reason);
@@ -367,6 +375,7 @@ impl<H: Host> Connection<H> {
                 self.why_gone(&session),
                 stats,
                 was_refused,
+                ended,
             )
         };
         // Also if the driver waits for the socket: there is something new to do.
@@ -374,6 +383,17 @@ impl<H: Host> Connection<H> {
         self.driver.wake();
         drop(remains.rest);
         let Some(vat) = self.vat() else { return };
+        if let Some(reason) = ended {
+            let peer = self.peer_location().or_else(|| self.dialled.clone());
+            let broke = matches!(reason, CloseReason::Protocol(_))
+                || matches!(&reason, CloseReason::Local(why) if why.starts_with("limit passed"));
+            let note = Note::Closed {
+                peer: peer.as_ref(),
+                reason: &reason,
+                broke,
+            };
+            H::note(cx, &vat, &note);
+        }
         vat.remember_once(self, stats);
         let reason: Arc<str> = text.into();
         let watchers = lock(&self.watchers).take();

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::host::{Host, Message, Ref, Reply};
 use crate::passable::{Item, Passable, Reader, View};
 use crate::promise::Cell;
+use crate::spans::Span;
 use crate::syrup::Int;
 use crate::trace::CALL;
 
@@ -98,7 +99,7 @@ impl<H: Host> Vat<H> {
             );
             return Reply::Failure(H::failure(cx, error));
         }
-        H::invoke(cx, self, object, message)
+        Span::of(message.selector).run(|| H::invoke(cx, self, object, message))
     }
 }
 

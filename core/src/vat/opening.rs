@@ -6,7 +6,7 @@ use super::Vat;
 use super::connection::Connection;
 use super::gifts::Withdrawal;
 use crate::captp::{CloseReason, Session};
-use crate::host::{Host, Outcome};
+use crate::host::{Host, Note, Outcome};
 use crate::locator::Location;
 use crate::promise::{Cell, Route};
 use crate::sync::lock;
@@ -120,6 +120,9 @@ impl<H: Host> Connection<H> {
             let moved = std::mem::take(&mut *lock(&ours.openings));
             lock(&self.openings).extend(moved);
             ours.close(cx, CloseReason::Local(CROSSED.to_owned()));
+        }
+        if let Some(peer) = self.peer_location() {
+            H::note(cx, vat, &Note::Opened(&peer));
         }
         self.with_session(Session::welcome);
         vat.rescue(cx);

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use marotte::{Reference, Trace, Tub};
 use serde_json::Value;
@@ -141,4 +141,69 @@ async fn only_the_newest_are_kept() {
     tub.flush_eventual_queue().await.unwrap();
     assert!(trace.lost() > 20_000);
     assert!(trace.to_chrome_json().len() < 40_000_000);
+}
+
+/// What subscribers of `tracing` have written.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Talkative;
+
+#[marotte::remote]
+impl Talkative {
+    async fn talk(&self) {
+        tokio::task::yield_now().await;
+        tracing::info!("after waiting");
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn subscribers_see_messages_and_connections() {
+    let written = Written::default();
+    let writer = written.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _default = tracing::subscriber::set_default(subscriber);
+    let (server, client) = (Tub::new(), Tub::new());
+    server.listen("noise://127.0.0.1:0", None).await.unwrap();
+    let uri = server
+        .register_reference(Talkative, Some("secret name"))
+        .unwrap();
+    client
+        .get_reference(&uri)
+        .send("talk", &())
+        .when::<()>()
+        .await
+        .unwrap();
+    server.close();
+    let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+    assert!(
+        text.contains(r#"message{selector="talk"}: trace: after waiting"#),
+        "{text}"
+    );
+    assert!(text.contains("connection opened peer=ocapn://"), "{text}");
+    let closed = "connection closed peer=\"ocapn://";
+    assert!(
+        text.contains(closed) && text.contains("the tub was closed"),
+        "{text}"
+    );
+    let swiss = uri.split("/s/").nth(1).unwrap().split('?').next().unwrap();
+    assert!(
+        !text.contains(swiss) && !text.contains("secret name"),
+        "{text}"
+    );
 }
