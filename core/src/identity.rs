@@ -98,6 +98,11 @@ impl Identity {
         designator(key)
     }
 
+    /// The key's signature over a message.
+    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.keys.sign(message)
+    }
+
     /// The key of key exchanges.
     pub(crate) fn exchange(&self) -> &[u8; 32] {
         &self.exchange

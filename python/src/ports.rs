@@ -214,7 +214,10 @@ impl Listener {
         };
         let netlayer = self.place.netlayer();
         if !netlayer.is_shared() {
-            let wire = netlayer.accept_plain(limits).map_err(broken)?;
+            let opener = &self.opener;
+            let wire = netlayer
+                .accept_plain(opener.identity(), limits, opener.profile())
+                .map_err(broken)?;
             let announced = self.location.clone();
             let config = self.opener.config(py, announced, &wire, false)?;
             return Socket::accepted(py, self.opener.context(), config, wire, stream, visit);

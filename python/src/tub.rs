@@ -157,6 +157,10 @@ impl Shared {
         &self.options.limits
     }
 
+    pub(crate) fn profile(&self) -> Profile {
+        self.options.profile
+    }
+
     pub(crate) fn ports(&self) -> &Arc<Ports> {
         &self.ports
     }
@@ -465,13 +469,17 @@ impl Shared {
         if let Some(connection) = shared.vat.connection_to(to) {
             return Ok(connection);
         }
-        let ways =
-            ways_to(to, &self.identity, &self.options.limits, urandom(py)?).map_err(|error| {
-                match error {
-                    Error::Misuse(text) => PyValueError::new_err(text),
-                    error => to_exception(error),
-                }
-            })?;
+        let ways = ways_to(
+            to,
+            &self.identity,
+            &self.options.limits,
+            self.options.profile,
+            urandom(py)?,
+        )
+        .map_err(|error| match error {
+            Error::Misuse(text) => PyValueError::new_err(text),
+            error => to_exception(error),
+        })?;
         let announced = shared.announced(&to.transport);
         let config = shared.config(py, announced, &ways[0].wire, true)?;
         Socket::connecting(py, shared.context(), config, ways, to)

@@ -72,6 +72,7 @@ export class Connection implements Dialler {
   static to(tub: Tub, transport: string, designator: string, urls: string[]): Connection {
     const start = tape.begin();
     putSeed();
+    putSeed();
     tape.putText(tape.STR, transport);
     tape.putText(tape.STR, designator);
     for (const url of urls) tape.putText(tape.STR, url);

@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 
-use marotte::captp::{CloseReason, Config, Keys};
-use marotte::transport::{Wire, meant};
+use marotte::captp::{CloseReason, Config, Keys, PublicKey};
+use marotte::transport::{Heard, PeerAuth, Wire, WireError, meant};
 use marotte::{Identity, Location};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::exports::{KEEP, NOTHING, address, reserve, seed, text_result, with_input};
-use crate::state;
+use crate::imports;
+use crate::state::{self, Greeting};
 use crate::tape::{BadTape, Tape};
 
 /// As that, for the buffer that each connection keeps for itself.
@@ -61,17 +62,24 @@ pub fn connect(number: u32, kind: u32, start: u32, len: u32, now_ms: f64) -> u32
         boundaries: !is_encrypted,
         now_ms: now_ms as u64,
     };
-    state::add_connection(is_encrypted, wire, |driver| tub.vat.connect(config, driver))
+    // In plain text a peer may ask who we are.
+    let greeting = (!is_encrypted && tub.profile.peer_auth).then(|| Greeting {
+        auth: PeerAuth::asked(&tub.identity),
+        message: None,
+    });
+    state::add_connection(is_encrypted, wire, greeting, |driver| {
+        tub.vat.connect(config, driver)
+    })
 }
 
-/// As [`connect`], to a peer. Tape: 32 secret random bytes, its transport and its designator, its URLs, null.
+/// As [`connect`], to a peer. Tape: 64 secret random bytes in two halves, its transport and its designator, its URLs, null.
 #[wasm_bindgen]
 pub fn connect_to(number: u32, start: u32, len: u32, now_ms: f64) -> u32 {
     let Some(tub) = state::tub(number) else {
         return NOTHING;
     };
     let parsed = with_input(start, len, |mut tape| {
-        let keys = seed(&mut tape)?;
+        let (keys, random) = (seed(&mut tape)?, seed(&mut tape)?);
         let bare = peer(&mut tape)?;
         let mut places = Vec::new();
         while let Some(url) = tape.optional_str()? {
@@ -80,15 +88,25 @@ pub fn connect_to(number: u32, start: u32, len: u32, now_ms: f64) -> u32 {
                 ..bare.clone()
             });
         }
-        Ok::<_, BadTape>((keys, Location::of(&places, None).unwrap_or(bare)))
+        let to = Location::of(&places, None).unwrap_or(bare);
+        Ok::<_, BadTape>((keys, random, to))
     });
-    let Ok((keys, to)) = parsed else {
+    let Ok((keys, random, to)) = parsed else {
         return NOTHING;
     };
     let is_encrypted = to.transport == "noise";
-    if is_encrypted && Identity::key_of(&to.designator).is_none() {
+    let key = Identity::key_of(&to.designator);
+    if is_encrypted && key.is_none() {
         return NOTHING;
     }
+    let asks = key.filter(|_| !is_encrypted && tub.profile.peer_auth);
+    let greeting = asks.map(|key| {
+        let (auth, question) = PeerAuth::asking(key, &random);
+        Greeting {
+            auth,
+            message: Some(question),
+        }
+    });
     let config = Config {
         profile: tub.profile,
         limits: tub.limits.clone(),
@@ -98,7 +116,7 @@ pub fn connect_to(number: u32, start: u32, len: u32, now_ms: f64) -> u32 {
         boundaries: !is_encrypted,
         now_ms: now_ms as u64,
     };
-    state::add_connection(is_encrypted, None, |driver| {
+    state::add_connection(is_encrypted, None, greeting, |driver| {
         tub.vat.dial(config, driver, to)
     })
 }
@@ -227,7 +245,20 @@ pub fn receive(number: u32, connection: u32, len: u32, budget: u32, now_ms: f64)
         }
         None => {
             connection.note_read(bytes.len(), now_ms);
-            connection.receive((), bytes).is_err()
+            match greet(number_of, bytes) {
+                Ok(None) => connection.receive((), bytes).is_err(),
+                Ok(Some(peer)) => {
+                    if let Some(key) = peer {
+                        connection.authenticated(Identity::designator_of(&key));
+                    }
+                    imports::wake(number_of);
+                    false
+                }
+                Err(error) => {
+                    connection.close((), error.into());
+                    true
+                }
+            }
         }
     };
     let more = claimed && tub.vat.run_turns((), budget as usize);
@@ -238,6 +269,22 @@ pub fn receive(number: u32, connection: u32, len: u32, budget: u32, now_ms: f64)
     (if more { MORE } else { 0 })
         | (if closed { CLOSED } else { 0 })
         | (if waiting { WAITING } else { 0 })
+}
+
+/// Takes a message that may come before the session. `None` if it is the session's; else whose key was shown, if
+/// it was.
+fn greet(number: u32, bytes: &[u8]) -> Result<Option<Option<PublicKey>>, WireError> {
+    let heard = state::with_greeting(number, |greeting| {
+        Ok(match greeting.auth.receive(bytes)? {
+            Heard::Session => None,
+            Heard::Met(key) => Some(Some(key)),
+            Heard::Asked(answer) => {
+                greeting.message = Some(answer);
+                Some(None)
+            }
+        })
+    });
+    heard.unwrap_or(Ok(None))
 }
 
 /// Takes what waits to be sent; returns its length.
@@ -265,6 +312,18 @@ pub fn flush(connection: u32) -> u32 {
     if state::is_encrypted(number) {
         // It is being read from further up this stack; what waits is written when that is done.
         return 0;
+    }
+    if let Some(first) = state::with_greeting(number, |greeting| greeting.message.take()) {
+        let first = first.unwrap_or_default();
+        if !first.is_empty() {
+            // What follows is a message of its own.
+            imports::wake(number);
+        }
+        return FLUSHED.with_borrow_mut(|(bytes, ends)| {
+            *ends = vec![first.len()];
+            *bytes = first;
+            bytes.len() as u32
+        });
     }
     FLUSHED.with_borrow_mut(|flushed| {
         let mut spare = std::mem::take(&mut flushed.0);

@@ -12,7 +12,7 @@ use marotte::captp::Profile;
 use marotte::host::{Outcome, Ref, Reply};
 use marotte::passable::Builder;
 use marotte::promise::Cell;
-use marotte::transport::Wire;
+use marotte::transport::{PeerAuth, Wire};
 use marotte::vat::{Connection, Driver, Import, Recording, Vat};
 use marotte::{Host, Identity, Limits, Location, RemoteError, Trace};
 
@@ -297,17 +297,28 @@ struct Entrance {
     is_encrypted: bool,
     /// Taken out while it is in use.
     wire: Option<Wire>,
+    /// What is said before the session, if it is not encrypted.
+    greeting: Option<Greeting>,
+}
+
+/// What is said before a session in plain text.
+pub(crate) struct Greeting {
+    pub(crate) auth: PeerAuth,
+    /// What is to be sent, ahead of everything else.
+    pub(crate) message: Option<Vec<u8>>,
 }
 
 pub(crate) fn add_connection(
     is_encrypted: bool,
     wire: Option<Wire>,
+    greeting: Option<Greeting>,
     make: impl FnOnce(Arc<dyn Driver>) -> Arc<Connection<JsHost>>,
 ) -> u32 {
     let entrance = Entrance {
         connection: None,
         is_encrypted,
         wire,
+        greeting,
     };
     let number = CONNECTIONS.with_borrow_mut(|connections| connections.insert(entrance));
     let connection = make(Arc::new(Socket(number)));
@@ -351,6 +362,16 @@ pub(crate) fn put_wire(number: u32, of: &Arc<Connection<JsHost>>, wire: Wire) {
             entrance.wire = wire.take();
         }
     });
+}
+
+/// What is said on a connection before its session; `None` once that is over.
+pub(crate) fn with_greeting<T>(number: u32, f: impl FnOnce(&mut Greeting) -> T) -> Option<T> {
+    CONNECTIONS.with_borrow_mut(|connections| {
+        let greeting = &mut connections.get_mut(number)?.greeting;
+        let result = greeting.as_mut().map(f);
+        greeting.take_if(|greeting| greeting.auth.is_over() && greeting.message.is_none());
+        result
+    })
 }
 
 /// The number of a connection.

@@ -27,6 +27,8 @@ mod tables;
 
 pub use handoff::{Certificate, Give, Receive, Signed};
 pub use keys::{Keys, PublicKey};
+#[cfg(feature = "noise")]
+pub(crate) use keys::{read_signature, write_signature};
 pub use op::{Desc, Target};
 pub(crate) use op::{GET, UNTAG};
 pub use outbox::Outbox;

@@ -90,6 +90,12 @@ pub(super) enum Op<'a> {
         to: Target,
         resolver: u64,
     },
+    /// What becomes of a promise, by the position of its resolver.
+    Resolve {
+        resolver: u64,
+        broken: bool,
+        value: Arguments<'a>,
+    },
     /// Part of a value, as a new answer.
     Part {
         to: Target,
@@ -217,9 +223,23 @@ fn arguments<'a>(cursor: &mut Cursor<'a>, limits: &Limits) -> Result<Arguments<'
             start = cursor.position();
         }
     }
+    let args = values(cursor, limits, start, |cursor, _| {
+        cursor.peek() == Some(b']')
+    })?;
+    cursor.next()?;
+    Ok(Arguments { selector, ..args })
+}
+
+/// The values from `start` on, until it is the end after so many.
+fn values<'a>(
+    cursor: &mut Cursor<'a>,
+    limits: &Limits,
+    start: usize,
+    is_end: impl Fn(&Cursor<'a>, usize) -> bool,
+) -> Result<Arguments<'a>, SyrupError> {
     let mut records = Vec::new();
     let mut count = 0;
-    while cursor.peek() != Some(b']') {
+    while !is_end(cursor, count) {
         count += 1;
         scan_records(cursor, limits, |at, label| {
             if label.starts_with("desc:") {
@@ -254,9 +274,8 @@ fn arguments<'a>(cursor: &mut Cursor<'a>, limits: &Limits) -> Result<Arguments<'
         }
     }
     cursor.seek(end);
-    cursor.next()?;
     Ok(Arguments {
-        selector,
+        selector: None,
         bytes: cursor.span(start, end),
         descs,
         count,
@@ -313,6 +332,17 @@ pub(super) fn parse<'a>(cursor: &mut Cursor<'a>, limits: &Limits) -> Result<Op<'
                 return malformed("wants-partial must be a boolean");
             }
             Op::Listen { to, resolver }
+        }
+        "op:resolve" | "op:break" => {
+            let Target::Export(resolver) = target(cursor)? else {
+                return malformed("a resolver must be exported");
+            };
+            let start = cursor.position();
+            Op::Resolve {
+                resolver,
+                broken: label == "op:break",
+                value: values(cursor, limits, start, |_, count| count == 1)?,
+            }
         }
         "op:get" => part(cursor, Part::Field)?,
         "op:index" => part(cursor, Part::Item)?,

@@ -36,6 +36,12 @@ pub struct Profile {
     pub batch_websocket: bool,
     /// One of our own questions may be an argument, as `desc:answer`.
     pub answer_arguments: bool,
+    /// Promises are settled by `op:resolve` and `op:break` rather than by messages to resolver objects: what
+    /// OCapN's issue 236 considers. Undecided there; these have the resolver's descriptor and one value.
+    pub resolve_operations: bool,
+    /// In a plain WebSocket, whoever accepts shows before the session that it has the key in its locator
+    /// (`init:peer-auth`).
+    pub peer_auth: bool,
     /// The peer understands Marotte's own messages to the bootstrap object.
     pub extensions: bool,
 }
@@ -51,13 +57,22 @@ impl Profile {
         listen_partial: false,
         batch_websocket: false,
         answer_arguments: false,
+        resolve_operations: false,
+        peer_auth: true,
         extensions: false,
+    };
+    /// The same with the operations of issue 236.
+    pub const RESOLVE_OPERATIONS: Self = Self {
+        name: "draft-2026-07-resolve",
+        resolve_operations: true,
+        ..Self::DRAFT_2026_07
     };
     /// Between Marotte peers: the draft, batched, with questions as arguments.
     pub const MAROTTE: Self = Self {
         name: "marotte",
         batch_websocket: true,
         answer_arguments: true,
+        peer_auth: false,
         extensions: true,
         ..Self::DRAFT_2026_07
     };
@@ -83,9 +98,10 @@ impl Profile {
     };
 
     /// Every profile there is.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::MAROTTE,
         Self::DRAFT_2026_07,
+        Self::RESOLVE_OPERATIONS,
         Self::ENDO_1_1,
         Self::SUITE_2026_02,
         Self::SUITE_2026_02B,

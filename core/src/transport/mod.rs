@@ -16,6 +16,8 @@ mod keep_alive;
 mod netlayer;
 #[cfg(feature = "noise")]
 mod noise;
+#[cfg(feature = "noise")]
+mod peer_auth;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 #[cfg(all(feature = "sockets", unix))]
@@ -37,6 +39,8 @@ pub use keep_alive::keep_alive;
 pub use netlayer::{Destination, NEXT_WAY_MS, Netlayer, Place, Way, split_host_port, ways_to};
 #[cfg(feature = "noise")]
 pub use noise::meant;
+#[cfg(feature = "noise")]
+pub use peer_auth::{Heard, PeerAuth};
 #[cfg(all(feature = "sockets", unix))]
 pub use unix_path::remove_stale;
 pub use visits::{Visit, Visits};

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::crypto::Seed;
 use super::hints::numbered;
 use super::wire::{Wire, WireError, websocket_address};
-use crate::captp::PublicKey;
+use crate::captp::{Profile, PublicKey};
 use crate::error::Error;
 use crate::identity::Identity;
 use crate::limits::Limits;
@@ -68,9 +68,16 @@ impl Netlayer {
     ///
     /// # Errors
     /// Never before bytes have come.
-    pub fn accept_plain(self, limits: &Limits) -> Result<Wire, WireError> {
+    pub fn accept_plain(
+        self,
+        identity: &Arc<Identity>,
+        limits: &Limits,
+        profile: Profile,
+    ) -> Result<Wire, WireError> {
         match self {
-            Self::WebSocket => Wire::websocket_server(limits),
+            Self::WebSocket => {
+                Wire::websocket_server(limits, profile.peer_auth.then_some(identity))
+            }
             _ => Ok(Wire::stream(limits)),
         }
     }
@@ -206,6 +213,7 @@ pub fn ways_to(
     to: &Location,
     identity: &Arc<Identity>,
     limits: &Limits,
+    profile: Profile,
     seed: Seed,
 ) -> Result<Vec<Way>, Error> {
     let lacks = |what: &str| {
@@ -226,12 +234,15 @@ pub fn ways_to(
             Ok(ways)
         }
         WEBSOCKET => {
+            // Some peers have names that are no keys, and cannot be asked.
+            let key = Identity::key_of(&to.designator).filter(|_| profile.peer_auth);
             let mut ways = Vec::new();
             for (url, to) in urls(to) {
                 let to = to.ok_or_else(|| {
                     Error::Misuse(format!("cannot use {url:?}; it must be ws://host:port"))
                 })?;
-                let wire = Wire::websocket_client(url, limits).map_err(misuse)?;
+                let ask = key.map(|key| (key, &seed));
+                let wire = Wire::websocket_client(url, limits, ask).map_err(misuse)?;
                 ways.push(Way { to, wire });
             }
             if ways.is_empty() {

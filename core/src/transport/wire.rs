@@ -10,6 +10,8 @@ use super::framing::Deframer;
 #[cfg(feature = "noise")]
 use super::noise::NoiseCodec;
 #[cfg(feature = "websocket")]
+use super::peer_auth::{Heard, PeerAuth};
+#[cfg(feature = "websocket")]
 use super::websocket::WsCodec;
 use crate::captp::CloseReason;
 #[cfg(feature = "noise")]
@@ -44,21 +46,21 @@ impl From<WireError> for CloseReason {
 enum Kind {
     Stream(Deframer),
     #[cfg(feature = "websocket")]
-    WebSocket(Box<WsCodec>),
+    WebSocket(Box<WsCodec>, Option<Box<PeerAuth>>),
     #[cfg(feature = "noise")]
     Noise(Box<NoiseCodec>),
     /// The encrypted stream inside a WebSocket.
-    #[cfg(all(feature = "noise", feature = "websocket"))]
+    #[cfg(feature = "websocket")]
     Sealed(Box<WsCodec>, Box<NoiseCodec>),
 }
 
 /// How much of an encrypted stream goes into one WebSocket message.
-#[cfg(all(feature = "noise", feature = "websocket"))]
+#[cfg(feature = "websocket")]
 const PIECE: usize = 256 << 10;
 
 /// The limits of a WebSocket around an encrypted stream: its messages are pieces of a stream, so that nobody
 /// need send long ones, and who sends them is not known yet.
-#[cfg(all(feature = "noise", feature = "websocket"))]
+#[cfg(feature = "websocket")]
 pub(super) fn sealed(limits: &Limits) -> Limits {
     Limits {
         max_message_bytes: limits.max_message_bytes.min(4 * PIECE),
@@ -115,10 +117,10 @@ impl std::fmt::Debug for Wire {
         f.write_str(match self.kind {
             Kind::Stream(_) => "Wire(stream)",
             #[cfg(feature = "websocket")]
-            Kind::WebSocket(_) => "Wire(websocket)",
+            Kind::WebSocket(..) => "Wire(websocket)",
             #[cfg(feature = "noise")]
             Kind::Noise(_) => "Wire(noise)",
-            #[cfg(all(feature = "noise", feature = "websocket"))]
+            #[cfg(feature = "websocket")]
             Kind::Sealed(..) => "Wire(noise in websocket)",
         })
     }
@@ -140,26 +142,42 @@ impl Wire {
         Self::new(Kind::Stream(Deframer::new(limits.clone())))
     }
 
-    /// The accepting end of a WebSocket, before its handshake.
+    /// The accepting end of a WebSocket, before its handshake. With an identity it shows that it has that key,
+    /// if it is [asked](PeerAuth).
     ///
     /// # Errors
     /// Never before bytes have come, but tungstenite's signature allows it.
     #[cfg(feature = "websocket")]
-    pub fn websocket_server(limits: &Limits) -> Result<Self, WireError> {
-        Ok(Self::new(Kind::WebSocket(Box::new(WsCodec::server(
-            limits,
-        )?))))
+    pub fn websocket_server(
+        limits: &Limits,
+        identity: Option<&Arc<Identity>>,
+    ) -> Result<Self, WireError> {
+        let auth = identity.map(|identity| Box::new(PeerAuth::asked(identity)));
+        let codec = Box::new(WsCodec::server(limits)?);
+        Ok(Self::new(Kind::WebSocket(codec, auth)))
     }
 
-    /// The connecting end of a WebSocket, before its handshake. `url` is `ws://host:port/path`.
+    /// The connecting end of a WebSocket, before its handshake. `url` is `ws://host:port/path`. The peer has
+    /// to [show](PeerAuth) that it has that key, if one is given; with it are 32 random bytes.
     ///
     /// # Errors
     /// If the URL cannot be used.
     #[cfg(feature = "websocket")]
-    pub fn websocket_client(url: &str, limits: &Limits) -> Result<Self, WireError> {
-        Ok(Self::new(Kind::WebSocket(Box::new(WsCodec::client(
-            url, limits,
-        )?))))
+    pub fn websocket_client(
+        url: &str,
+        limits: &Limits,
+        ask: Option<(PublicKey, &[u8; 32])>,
+    ) -> Result<Self, WireError> {
+        let mut codec = Box::new(WsCodec::client(url, limits)?);
+        let auth = match ask {
+            None => None,
+            Some((key, random)) => {
+                let (auth, question) = PeerAuth::asking(key, random);
+                codec.send(question)?;
+                Some(Box::new(auth))
+            }
+        };
+        Ok(Self::new(Kind::WebSocket(codec, auth)))
     }
 
     /// The connecting end of an encrypted stream to the one who has that key. `seed` is 32 secret random
@@ -190,7 +208,7 @@ impl Wire {
     ///
     /// # Errors
     /// If the URL cannot be used.
-    #[cfg(all(feature = "noise", feature = "websocket"))]
+    #[cfg(feature = "websocket")]
     pub fn in_websocket_to(self, url: &str, limits: &Limits) -> Result<Self, WireError> {
         Ok(self.inside(WsCodec::client(url, &sealed(limits))?))
     }
@@ -199,13 +217,13 @@ impl Wire {
     ///
     /// # Errors
     /// Never before bytes have come.
-    #[cfg(all(feature = "noise", feature = "websocket"))]
+    #[cfg(feature = "websocket")]
     pub fn in_websocket(self, limits: &Limits) -> Result<Self, WireError> {
         Ok(self.inside(WsCodec::server(&sealed(limits))?))
     }
 
     /// The accepting end of an encrypted stream of which the beginning was read already.
-    #[cfg(all(feature = "noise", feature = "websocket"))]
+    #[cfg(feature = "websocket")]
     pub(super) fn noise_heard(
         identity: &Arc<Identity>,
         limits: &Limits,
@@ -219,7 +237,7 @@ impl Wire {
     }
 
     /// The same inside of that WebSocket.
-    #[cfg(all(feature = "noise", feature = "websocket"))]
+    #[cfg(feature = "websocket")]
     pub(super) fn inside(self, socket: WsCodec) -> Self {
         let before = self.before;
         Self {
@@ -250,6 +268,14 @@ impl Wire {
                 }
                 met
             }
+            #[cfg(feature = "websocket")]
+            Kind::WebSocket(socket, Some(auth)) => match socket.receive(bytes)? {
+                Some(message) => match auth.receive(&message)? {
+                    Heard::Met(peer) => Some(peer),
+                    Heard::Session | Heard::Asked(_) => None,
+                },
+                None => None,
+            },
             _ => return Ok(true),
         };
         if let Some(peer) = met {
@@ -274,6 +300,8 @@ impl Wire {
                 }
                 socket.outgoing(out);
             }
+            #[cfg(feature = "websocket")]
+            Kind::WebSocket(socket, Some(_)) => socket.outgoing(out),
             _ => {}
         }
         Ok(())
@@ -293,7 +321,7 @@ impl Wire {
         match &self.kind {
             #[cfg(feature = "noise")]
             Kind::Noise(_) => true,
-            #[cfg(all(feature = "noise", feature = "websocket"))]
+            #[cfg(feature = "websocket")]
             Kind::Sealed(..) => true,
             _ => false,
         }
@@ -304,7 +332,7 @@ impl Wire {
     pub fn has_boundaries(&self) -> bool {
         match self.kind {
             #[cfg(feature = "websocket")]
-            Kind::WebSocket(_) => true,
+            Kind::WebSocket(..) => true,
             _ => false,
         }
     }
@@ -329,12 +357,12 @@ impl Wire {
                 deframer.feed(bytes, &mut |message| connection.receive(cx, message))
             }
             #[cfg(feature = "websocket")]
-            Kind::WebSocket(codec) => {
-                receive_all(codec, bytes, &mut |message| connection.receive(cx, message))
-            }
+            Kind::WebSocket(codec, auth) => hear(codec, auth, bytes, &mut |message| {
+                connection.receive(cx, message)
+            }),
             #[cfg(feature = "noise")]
             Kind::Noise(codec) => unseal(codec, cx, connection, bytes),
-            #[cfg(all(feature = "noise", feature = "websocket"))]
+            #[cfg(feature = "websocket")]
             Kind::Sealed(socket, codec) => receive_all(socket, bytes, &mut |piece| {
                 unseal(codec, cx, connection, piece)
             }),
@@ -388,8 +416,12 @@ impl Wire {
         match &mut self.kind {
             Kind::Stream(_) => {}
             #[cfg(feature = "websocket")]
-            Kind::WebSocket(codec) => {
-                let (bytes, ends) = connection.take_output(spare());
+            Kind::WebSocket(codec, auth) => {
+                let (bytes, ends) = if auth.as_ref().is_some_and(|auth| !auth.is_over()) {
+                    Default::default()
+                } else {
+                    connection.take_output(spare())
+                };
                 let mut start = 0;
                 for end in ends {
                     codec
@@ -402,7 +434,7 @@ impl Wire {
             }
             #[cfg(feature = "noise")]
             Kind::Noise(codec) => seal(codec, connection, &mut self.unsent)?,
-            #[cfg(all(feature = "noise", feature = "websocket"))]
+            #[cfg(feature = "websocket")]
             Kind::Sealed(socket, codec) => {
                 let mut sealed = spare();
                 seal(codec, connection, &mut sealed)?;
@@ -430,8 +462,8 @@ impl Wire {
     pub fn close(&mut self) {
         match &mut self.kind {
             #[cfg(feature = "websocket")]
-            Kind::WebSocket(codec) => codec.close(),
-            #[cfg(all(feature = "noise", feature = "websocket"))]
+            Kind::WebSocket(codec, _) => codec.close(),
+            #[cfg(feature = "websocket")]
             Kind::Sealed(codec, _) => codec.close(),
             _ => {}
         }
@@ -442,10 +474,10 @@ impl Wire {
         let partial = match &self.kind {
             Kind::Stream(deframer) => deframer.is_partial(),
             #[cfg(feature = "websocket")]
-            Kind::WebSocket(_) => false,
+            Kind::WebSocket(..) => false,
             #[cfg(feature = "noise")]
             Kind::Noise(codec) => codec.is_partial(),
-            #[cfg(all(feature = "noise", feature = "websocket"))]
+            #[cfg(feature = "websocket")]
             Kind::Sealed(_, codec) => codec.is_partial(),
         };
         CloseReason::Lost(if partial {
@@ -484,6 +516,34 @@ pub(super) fn websocket_address(url: &str) -> Option<(String, u16)> {
     }
     let host = uri.host()?.trim_matches(['[', ']']);
     Some((host.to_owned(), uri.port_u16().unwrap_or(80)))
+}
+
+/// Handles the messages of a WebSocket, and answers what is asked before them.
+#[cfg(feature = "websocket")]
+fn hear(
+    codec: &mut WsCodec,
+    auth: &mut Option<Box<PeerAuth>>,
+    bytes: &[u8],
+    handle: &mut dyn FnMut(&[u8]) -> Result<(), CloseReason>,
+) -> Result<(), CloseReason> {
+    let mut bytes = bytes;
+    while let Some(message) = codec.receive(bytes)? {
+        bytes = &[];
+        let heard = match auth {
+            Some(auth) => auth.receive(&message)?,
+            None => Heard::Session,
+        };
+        match heard {
+            Heard::Session => handle(&message)?,
+            Heard::Asked(answer) => codec.send(answer)?,
+            Heard::Met(_) => {}
+        }
+    }
+    // It is there once per connection.
+    if auth.as_ref().is_some_and(|auth| auth.is_over()) {
+        *auth = None;
+    }
+    Ok(())
 }
 
 #[cfg(feature = "websocket")]

@@ -85,7 +85,7 @@ const checks = {
 };
 
 async function call(uri) {
-  const tub = new Tub();
+  const tub = new Tub({ profile: process.env.PROFILE });
   const remote = tub.getReference(uri);
   await remote;
   console.log("fetch ok");
@@ -101,7 +101,7 @@ async function call(uri) {
 }
 
 async function chains(uri) {
-  const tub = new Tub();
+  const tub = new Tub({ profile: process.env.PROFILE });
   const remote = await tub.getReference(uri);
   for (let length = 1; length <= 8; length++) {
     for (let i = 0; i < 3; i++) {
@@ -118,7 +118,7 @@ async function chains(uri) {
 }
 
 async function serve(scheme) {
-  const tub = new Tub();
+  const tub = new Tub({ profile: process.env.PROFILE });
   await tub.listen(`${scheme}://127.0.0.1:0`);
   console.log(tub.registerReference(new Service()));
 }

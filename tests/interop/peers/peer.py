@@ -6,10 +6,14 @@ up to eight calls cost: a line of JSON for each."""
 import asyncio
 import json
 import math
+import os
 import sys
 import time
 
 import marotte
+
+# The dialect of the wire.
+PROFILE = os.environ.get("PROFILE", "marotte")
 
 
 class Service(marotte.Referenceable):
@@ -106,7 +110,7 @@ async def promise(remote, tub):
 
 
 async def call(uri):
-    with marotte.Tub() as tub:
+    with marotte.Tub(profile=PROFILE) as tub:
         remote = tub.getReference(uri)
         await remote
         print("fetch ok")
@@ -120,12 +124,12 @@ async def call(uri):
 
 
 async def end_of_chain(uri):
-    with marotte.Tub() as tub:
+    with marotte.Tub(profile=PROFILE) as tub:
         print(await tub.getReference(uri).itself().itself().echo("end"))
 
 
 async def chains(uri):
-    with marotte.Tub() as tub:
+    with marotte.Tub(profile=PROFILE) as tub:
         remote = await tub.getReference(uri)
         for length in range(1, 9):
             for _ in range(3):
@@ -141,7 +145,7 @@ async def chains(uri):
 
 
 async def serve(scheme):
-    tub = marotte.Tub()
+    tub = marotte.Tub(profile=PROFILE)
     tub.listen(f"{scheme}://127.0.0.1:0")
     print(tub.registerReference(Service()), flush=True)
     await asyncio.get_running_loop().create_future()

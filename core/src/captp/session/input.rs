@@ -76,6 +76,17 @@ impl<P: Payload> Session<P> {
                     resolver,
                 })
             }
+            Op::Resolve {
+                resolver,
+                broken,
+                value,
+            } => match self.exports.get_mut(resolver) {
+                Some(Export::Resolver(_) | Export::Spent) => {
+                    let Arguments { bytes, descs, .. } = value;
+                    self.resolved(resolver, broken, Args { bytes, descs })
+                }
+                _ => protocol("there is no resolver at that position"),
+            },
             // What our own peers ask by a message, and more of it at once, is asked so by others.
             Op::Part {
                 to,
@@ -183,7 +194,6 @@ impl<P: Payload> Session<P> {
                 "a resolver takes one value".to_owned(),
             ));
         }
-        self.heard.resolutions += 1;
         let broken = match selector {
             Some("fulfill") => false,
             Some("break") => true,
@@ -193,6 +203,16 @@ impl<P: Payload> Session<P> {
                 ));
             }
         };
+        self.resolved(position, broken, value)
+    }
+
+    fn resolved<'a>(
+        &mut self,
+        position: u64,
+        broken: bool,
+        value: Args<'a>,
+    ) -> Result<Incoming<'a, P>, CloseReason> {
+        self.heard.resolutions += 1;
         // The first resolution wins; another one is ignored.
         let Some(entry) = self.exports.get_mut(position) else {
             return Ok(self.ignore(&value));

@@ -106,6 +106,17 @@ impl<P: Payload> Session<P> {
             return;
         }
         self.told.resolutions += 1;
+        self.gc_exports.push((resolver, 1));
+        if self.profile.resolve_operations {
+            let label = if broken { "op:break" } else { "op:resolve" };
+            self.writer().message(call_length(value), |out| {
+                out.put_record(label, |out| {
+                    Desc::Export(resolver).write(out);
+                    splice(out, value, descs);
+                });
+            });
+            return;
+        }
         let deliver_only = self.profile.deliver_only;
         let selector = if broken { "break" } else { "fulfill" };
         self.writer().message(call_length(value), |out| {
@@ -122,7 +133,6 @@ impl<P: Payload> Session<P> {
             }
             out.push(b'>');
         });
-        self.gc_exports.push((resolver, 1));
     }
 
     /// Lets go of an import: gives back every mention of it.

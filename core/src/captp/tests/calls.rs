@@ -467,3 +467,29 @@ fn output_is_written_in_pieces_without_loss() {
     assert!(pieces.starts_with(&whole) && pieces.len() > whole.len());
     assert!(outbox.is_empty());
 }
+
+#[test]
+fn promises_are_settled_by_operations_where_the_profile_has_them() {
+    for (broken, operation) in [(false, "<10'op:resolve"), (true, "<8'op:break")] {
+        let mut pair = Pair::open(Profile::RESOLVE_OPERATIONS);
+        pair.a.call(Target::Export(0), "m", b"", "q");
+        pair.run();
+        let resolver = pair.b.take_call().resolver.unwrap();
+        pair.b.session.settle(resolver, broken, b"5\"hello", &[]);
+        let bytes = pair.b.session.outbox().bytes().to_vec();
+        let expected = format!("{operation}<11'desc:export{resolver}+>5\"hello>");
+        assert!(text(&bytes).contains(&expected), "{}", text(&bytes));
+        pair.run();
+        let settled = Event::Settled {
+            question: "q".to_owned(),
+            broken,
+            value: b"5\"hello".to_vec(),
+            descs: Vec::new(),
+        };
+        assert_eq!(pair.a.take_events(), [settled]);
+    }
+    // Understood in every dialect, from whoever has a resolver only.
+    let mut pair = Pair::open(Profile::MAROTTE);
+    let bad = pair.a.receive(b"<10'op:resolve<11'desc:export7+>1+>");
+    assert!(bad.unwrap_err().to_string().contains("no resolver"));
+}

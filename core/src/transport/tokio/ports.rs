@@ -241,7 +241,9 @@ impl Accepting {
             if self.netlayer.is_shared() {
                 self.meet(ports, stream, visit);
             } else if let Some(tub) = ports.tub(self.owner)
-                && let Ok(wire) = self.netlayer.accept_plain(&self.limits)
+                && let Ok(wire) =
+                    self.netlayer
+                        .accept_plain(tub.identity(), &self.limits, tub.profile())
             {
                 let task = tub.accepted(self.announced.clone(), stream, wire, visit);
                 self.runtime.spawn(task);

@@ -600,7 +600,7 @@ impl Inner {
             return Ok(connection);
         }
         let limits = &self.options.limits;
-        let ways = ways_to(to, &self.identity, limits, random())?;
+        let ways = ways_to(to, &self.identity, limits, self.options.profile, random())?;
         let began = self.begin(self.announced(&to.transport), &ways[0].wire, Some(to));
         let connection = Arc::clone(&began.0);
         let inner = Arc::downgrade(self);
@@ -651,6 +651,10 @@ impl Inner {
 
     pub(super) fn limits(&self) -> &Limits {
         &self.options.limits
+    }
+
+    pub(super) fn profile(&self) -> Profile {
+        self.options.profile
     }
 
     pub(super) fn runtime(&self) -> &Handle {

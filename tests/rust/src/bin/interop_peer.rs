@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use marotte::captp::Profile;
+use marotte::transport::tokio::TubOptions;
 use marotte::{Error, Promise, Reference, Symbol, Tub, Value};
 
 #[derive(Clone, Default)]
@@ -161,7 +163,11 @@ fn text(error: Error) -> String {
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let tub = Tub::new();
+    let mut options = TubOptions::default();
+    if let Ok(name) = std::env::var("PROFILE") {
+        options.profile = Profile::named(&name).expect("a profile");
+    }
+    let tub = Tub::with_options(options);
     match [&args[0][..], &args[1][..]] {
         ["serve", scheme] => {
             tub.listen(&format!("{scheme}://127.0.0.1:0"), None)
