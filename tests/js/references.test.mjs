@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { format, inspect } from "node:util";
-import { Referenceable, RemoteError, Tub } from "../../wasm/dist/node.js";
+import { Referenceable, RemoteError, SturdyRef, Tub } from "../../wasm/dist/node.js";
 import { failure, gc, pair, until } from "./support.mjs";
 
 class Counter extends Referenceable {
@@ -299,4 +299,29 @@ test("nobody reaches what was revoked, however they came to it", async (t) => {
   for (const late of [item.echo(1), remote.getItem().echo(1)]) assert.match((await failure(late)).message, /PermissionError: .* revoked/);
   assert.match((await failure(client.getReference(uri).echo(1))).message, /KeyError/);
   assert.equal(shop.item.echo(2), 2);
+});
+
+test("a sturdy reference is passed as it is, and shows its secret to those who ask for it", async (t) => {
+  class Directory extends Referenceable {
+    known = new Map();
+    put(name, sturdy) {
+      assert.ok(sturdy instanceof SturdyRef);
+      this.known.set(name, sturdy);
+    }
+    find(name) {
+      return this.known.get(name);
+    }
+  }
+  const { server, client, remote, uri } = await pair(t, new Directory());
+  const secret = server.registerReference(new Counter());
+  await remote.put("counter", new SturdyRef(secret));
+  const found = await remote.find("counter");
+  assert.ok(found instanceof SturdyRef);
+  assert.equal(String(found), secret);
+  assert.equal(await client.getReference(found).increment(2), 2);
+  const swiss = /\/s\/([^?]+)/.exec(secret)[1];
+  assert.ok(!inspect(found, { depth: 9, showHidden: true }).includes(swiss));
+  assert.throws(() => new SturdyRef("http://example.org"), TypeError);
+  assert.equal(server.unregisterReference(found), true);
+  assert.ok(uri);
 });

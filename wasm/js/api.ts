@@ -11,6 +11,7 @@ export { type NearCalls, type Resolver, type SendOptions, makePromise, promiseFo
 export { Referenceable, callSignal } from "./objects.js";
 export type { ListenOptions, Listener } from "./platform.js";
 export { type ReconnectOptions, Reconnector } from "./reconnector.js";
+export { SturdyRef } from "./sturdy.js";
 export { type Limits, type Stats, Tub, type TubOptions } from "./tub.js";
 export { eventually, fireEventually, flushEventualQueue } from "./turns.js";
 export type { Argument, Arrived, DisconnectWatcher, Part, Remote, RemotePromise, RemoteReference, Whole } from "./types.js";

@@ -1,5 +1,6 @@
 // Keeping a connection to an object.
 import { report } from "./errors.js";
+import type { SturdyRef } from "./sturdy.js";
 import type { RemotePromise, RemoteReference } from "./types.js";
 import { dropWith, wasm } from "./wasm.js";
 
@@ -14,7 +15,7 @@ export interface ReconnectOptions {
 /** What a reconnector needs of its tub. */
 export interface Connector<T> {
   readonly isClosed: boolean;
-  getReference(uri: string): RemotePromise<T>;
+  getReference(uri: string | SturdyRef): RemotePromise<T>;
 }
 
 /**
@@ -42,7 +43,7 @@ export class Reconnector<T = any> implements AsyncIterable<RemoteReference<T>>, 
   /** @internal */
   constructor(
     private readonly tub: Connector<T>,
-    private readonly uri: string,
+    private readonly uri: string | SturdyRef,
     private readonly onConnect: ((reference: RemoteReference<T>) => unknown) | undefined,
     { initialDelay = 1000, maxDelay = 120_000 }: ReconnectOptions,
   ) {

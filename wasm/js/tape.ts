@@ -5,7 +5,7 @@ import { bytes, numbers, refresh, wasm } from "./wasm.js";
 
 export const NULL = 0, VOID = 1, FALSE = 2, TRUE = 3, INT32 = 4, INT53 = 5, FLOAT = 6, BIGINT = 7, STR = 8, BYTES = 9,
   ERROR = 10, LIST = 11, END_LIST = 12, DICT = 13, END_DICT = 14, KEY = 15, OBJECT = 16, FAR = 17, PROMISE = 18,
-  ASCII = 19, REMOTE = 32, DISCONNECTED = 33, MISUSE = 34, REASON = 35;
+  ASCII = 19, STURDY = 20, REMOTE = 32, DISCONNECTED = 33, MISUSE = 34, REASON = 35;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -141,6 +141,8 @@ export const references = {
   object: (_slot: number): unknown => undefined,
   far: (_handle: number): unknown => undefined,
   promise: (_handle: number): unknown => undefined,
+  /** Of its record. */
+  sturdy: (_record: Uint8Array): unknown => undefined,
 };
 
 /** Reads text after its tag, ASCII or STR. */
@@ -191,6 +193,10 @@ export function get(): unknown {
     case BYTES: {
       const start = getUint32();
       return bytes.slice(start, start + getUint32());
+    }
+    case STURDY: {
+      const start = getUint32();
+      return references.sturdy(bytes.slice(start, start + getUint32()));
     }
     case ERROR: return new RemoteError(getString() ?? "");
     case LIST: {

@@ -7,6 +7,7 @@ import { Referenceable, slotOf } from "./objects.js";
 import { platform, type ListenOptions, type Listener } from "./platform.js";
 import { Ports } from "./ports.js";
 import { RemotePromiseState } from "./promise.js";
+import { SturdyRef, parse } from "./sturdy.js";
 import * as tape from "./tape.js";
 import { type ReconnectOptions, Reconnector } from "./reconnector.js";
 import type { RemotePromise, RemoteReference } from "./types.js";
@@ -304,11 +305,11 @@ export class Tub implements Origin {
   }
 
   /** Takes a registration back. Whoever has the object keeps it. False if nothing was registered so. */
-  unregisterReference(uri: string): boolean {
-    const { designator, swiss } = parse(uri);
+  unregisterReference(uri: string | SturdyRef): boolean {
+    const { designator, swiss } = parse(String(uri));
     if (designator !== this.designator || !this.#registered.delete(swiss)) return false;
     const start = tape.begin();
-    tape.putText(tape.STR, uri);
+    tape.putText(tape.STR, String(uri));
     return wasm.unregister(this.number, start, tape.end(start)) !== 0;
   }
 
@@ -339,9 +340,9 @@ export class Tub implements Origin {
    * console.log(await counter.increment());
    * ```
    */
-  getReference<T = any>(uri: string): RemotePromise<T> {
+  getReference<T = any>(uri: string | SturdyRef): RemotePromise<T> {
     if (this.isClosed) throw new Error("the tub is closed");
-    const { transport, designator, swiss, hints } = parse(uri);
+    const { transport, designator, swiss, hints } = parse(String(uri));
     if (designator === this.designator) {
       const object = this.#registered.get(swiss);
       const error = new RemoteError("KeyError: no object is registered under that swiss number");
@@ -365,7 +366,7 @@ export class Tub implements Origin {
    * const reconnector = tub.connectTo<Status>(uri, (status) => status.subscribe(page));
    * ```
    */
-  connectTo<T = any>(uri: string, onConnect?: (reference: RemoteReference<T>) => unknown, options: ReconnectOptions = {}): Reconnector<T> {
+  connectTo<T = any>(uri: string | SturdyRef, onConnect?: (reference: RemoteReference<T>) => unknown, options: ReconnectOptions = {}): Reconnector<T> {
     if (this.isClosed) throw new Error("the tub is closed");
     const reconnector = new Reconnector<T>(this, uri, onConnect, options);
     for (const old of this.reconnectors) if (old.state === "stopped") this.reconnectors.delete(old);
@@ -559,27 +560,6 @@ export class Tub implements Origin {
 /** 32 secret random bytes. */
 function secret(): Uint8Array {
   return crypto.getRandomValues(new Uint8Array(32));
-}
-
-interface Parsed {
-  transport: string;
-  designator: string;
-  /** The swiss number, a character for each byte. */
-  swiss: string;
-  hints: Record<string, string>;
-}
-
-function parse(uri: string): Parsed {
-  const start = tape.begin();
-  tape.putText(tape.STR, String(uri));
-  wasm.parse_uri(start, tape.end(start));
-  tape.read(wasm.result_address());
-  const transport = tape.getString();
-  if (transport === undefined) {
-    throw new TypeError(tape.getString() ?? "not an ocapn:// reference");
-  }
-  const [designator, swiss] = [tape.getString() ?? "", tape.getString() ?? ""];
-  return { transport, designator, swiss, hints: tape.get() as Record<string, string> };
 }
 
 /** The URLs among the hints: of several, the second is `url.2`, as the core's `Location` has it. */

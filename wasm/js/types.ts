@@ -1,6 +1,7 @@
 // How the remote face of an object is typed.
 import type { Deferred } from "./deferred.js";
 import type { Referenceable } from "./objects.js";
+import type { SturdyRef } from "./sturdy.js";
 
 type AnyFunction = (...args: any[]) => unknown;
 type IsAny<T> = 0 extends 1 & T ? true : false;
@@ -11,7 +12,7 @@ type Local = `_${string}` | keyof object | "then" | "catch" | "finally" | "const
 /** What is passed by reference: a Referenceable, a function, or an interface of nothing but methods. */
 type IsReference<T> =
   T extends Referenceable | AnyFunction ? true
-  : T extends readonly unknown[] | Uint8Array | ArrayBuffer | Error ? false
+  : T extends readonly unknown[] | Uint8Array | ArrayBuffer | Error | SturdyRef ? false
   : T extends object ? ([keyof T] extends [never] ? false : T[keyof T] extends AnyFunction ? true : false)
   : false;
 
@@ -74,7 +75,7 @@ export type Whole<T> =
   IsAny<T> extends true ? any
   : T extends AnyRemotePromise<infer U> ? U
   : T extends PromiseLike<infer U> ? Awaited<U>
-  : T extends RemoteReference<any> | Referenceable | AnyFunction | Uint8Array | Error ? T
+  : T extends RemoteReference<any> | Referenceable | AnyFunction | Uint8Array | Error | SturdyRef ? T
   : T extends object ? { [K in keyof T]: Whole<T[K]> }
   : T;
 

@@ -2,6 +2,7 @@
 import { Deferred } from "./deferred.js";
 import { DisconnectedError, RemoteError } from "./errors.js";
 import { NoSuchMethod, Referenceable, freeSlot, slotOf } from "./objects.js";
+import { SturdyRef } from "./sturdy.js";
 import * as tape from "./tape.js";
 
 /** The key under which a reference's proxy shows its state. */
@@ -115,6 +116,7 @@ function putObject(value: object, from: Origin, depth: number): void {
     checkSize(value.byteLength, from, depth);
     return tape.putBytes(new Uint8Array(value));
   }
+  if (value instanceof SturdyRef) return tape.putText(tape.STURDY, String(value));
   if (value instanceof Error) return tape.putText(tape.ERROR, messageOf(value));
   if (value instanceof Promise || value instanceof Deferred) return tape.putNumbered(tape.PROMISE, from.adopt(value));
   // A plain object of another realm, such as another frame.

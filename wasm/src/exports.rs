@@ -257,6 +257,16 @@ pub fn register(number: u32, start: u32, len: u32) -> u32 {
     text_result(sturdy.to_string())
 }
 
+/// The URI of a sturdy reference that has come, on the result tape. Tape: its record.
+#[wasm_bindgen]
+pub fn sturdy_uri(start: u32, len: u32) {
+    let uri = with_input(start, len, |mut tape| {
+        let sturdy = SturdyRef::from_record(tape.bytes()?);
+        Ok::<_, BadTape>(sturdy.map(|sturdy| sturdy.to_string()))
+    });
+    text_result(uri.ok().flatten().unwrap_or_default());
+}
+
 /// Breaks what peers have or will have of an object. False if that was done before.
 #[wasm_bindgen]
 pub fn revoke(number: u32, slot: u32) -> bool {

@@ -47,6 +47,8 @@ pub(crate) mod tag {
     pub(crate) const PROMISE: u8 = 18;
     /// Text that is known to be ASCII (only read).
     pub(crate) const ASCII: u8 = 19;
+    /// A sturdy reference, as its URI (read: as the record that came).
+    pub(crate) const STURDY: u8 = 20;
 
     // Failures: each a tag and text, but for REASON, which a value follows.
     pub(crate) const REMOTE: u8 = 32;
@@ -76,6 +78,7 @@ enum Step<'a> {
     Str(&'a str),
     Bytes(&'a [u8]),
     Error(&'a str),
+    Sturdy(&'a str),
     List,
     EndList,
     Dict,
@@ -128,6 +131,7 @@ impl<'a> Tape<'a> {
             tag::FLOAT => Step::Float(f64::from_le_bytes(self.array()?)),
             tag::BIGINT => Step::BigInt(self.text()?),
             tag::STR => Step::Str(self.text()?),
+            tag::STURDY => Step::Sturdy(self.text()?),
             tag::BYTES => Step::Bytes(self.blob()?),
             tag::ERROR => Step::Error(self.text()?),
             tag::LIST => Step::List,
@@ -229,6 +233,7 @@ impl<'a> Tape<'a> {
                 Step::Str(text) => builder.str(text),
                 Step::Bytes(bytes) => builder.bytes(bytes),
                 Step::Error(message) => builder.error(message),
+                Step::Sturdy(uri) => builder.sturdy_ref(&uri.parse().map_err(|_| BadTape)?),
                 Step::List => builder.begin_list(),
                 Step::EndList => builder.end_list(),
                 Step::Dict => builder.begin_dict(),
@@ -349,12 +354,7 @@ fn write_values(
             Item::Float(value) => out.float(tag::FLOAT, value),
             Item::Str(text) | Item::Symbol(text) => out.str(text),
             Item::Bytes(bytes) => out.blob(tag::BYTES, bytes),
-            // JavaScript has no class for it yet.
-            Item::SturdyRef(_) => {
-                return Err(ReadError::UnknownRecord {
-                    label: "ocapn-sturdyref".to_owned(),
-                });
-            }
+            Item::SturdyRef(record) => out.blob(tag::STURDY, record),
             Item::Error(message) => {
                 out.tag(tag::ERROR);
                 out.str(message);
