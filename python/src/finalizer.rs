@@ -26,7 +26,7 @@ pub(crate) fn install(class: &Bound<'_, PyType>) {
 unsafe extern "C" fn finalize(promise: *mut ffi::PyObject) {
     // A panic must not unwind into the interpreter; it was reported by its hook.
     let _ = catch_unwind(AssertUnwindSafe(|| {
-        Python::attach(|py| {
+        Python::try_attach(|py| {
             // SAFETY: the interpreter calls this for objects of the class, with its lock held; the reference is
             // borrowed from it.
             let promise = unsafe { Bound::from_borrowed_ptr(py, promise) };

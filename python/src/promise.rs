@@ -552,7 +552,8 @@ impl Promise {
         if self.cell().unhandled().is_none() {
             return;
         }
-        Python::attach(|py| {
+        // None while the interpreter shuts down: nobody would read it.
+        Python::try_attach(|py| {
             let failure = {
                 let mut cell = self.cell();
                 let failure = cell.unhandled().map(|failure| failure.dup(py));

@@ -39,3 +39,28 @@ async fn the_guide_to_promises_is_right() {
     resolver.resolve(&Reference::new(Adder));
     assert_eq!(sum.when::<i64>().await.unwrap(), 3);
 }
+
+#[tokio::test]
+#[rustfmt::skip]
+async fn the_guide_to_tubs_is_right() {
+    use marotte::Tub;
+
+    struct Greeter;
+
+    #[marotte::remote]
+    impl Greeter {
+        fn greet(&self, name: String) -> String {
+            format!("Hello, {name}!")
+        }
+    }
+
+    let (shop, client) = (Tub::new(), Tub::new());
+    shop.listen("noise://127.0.0.1:0", None).await.unwrap();
+    let visit = shop.make_tub();
+    let uri = visit.register_reference(Greeter, None).unwrap();
+    let reconnector = client.connect_to(&uri, |_| println!("connected")).unwrap();
+    let greeter = reconnector.reference().await.unwrap();
+    let hello: String = greeter.send("greet", &("you",)).when().await.unwrap();
+    assert_eq!(hello, "Hello, you!");
+    visit.close();                              // the greeter is gone, the shop is open
+}
