@@ -47,5 +47,5 @@ pub fn backoff_reset(number: u32) {
 /// Forgets them.
 #[wasm_bindgen]
 pub fn backoff_drop(number: u32) {
-    drop(BACKOFFS.with_borrow_mut(|backoffs| backoffs.remove(number)));
+    BACKOFFS.with_borrow_mut(|backoffs| backoffs.remove(number));
 }

@@ -97,12 +97,20 @@ thread_local! {
 #[must_use]
 pub(crate) struct Doing {
     before: Now,
-    /// The turn that ends with this: its trace, when it began, what it is and because of what.
-    turn: Option<(Arc<Trace>, u64, Arc<str>, Option<Arrow>)>,
+    /// The turn that ends with this.
+    turn: Option<Taken>,
+}
+
+/// A turn that is being taken.
+struct Taken {
+    trace: Arc<Trace>,
+    began_us: u64,
+    what: Arc<str>,
+    because: Option<Arrow>,
 }
 
 impl Doing {
-    fn begin(now: Now, turn: Option<(Arc<Trace>, u64, Arc<str>, Option<Arrow>)>) -> Self {
+    fn begin(now: Now, turn: Option<Taken>) -> Self {
         Self {
             before: NOW.replace(now),
             turn,
@@ -113,13 +121,13 @@ impl Doing {
 impl Drop for Doing {
     fn drop(&mut self) {
         NOW.set(std::mem::take(&mut self.before));
-        if let Some((trace, began_us, what, because)) = self.turn.take() {
-            let ended_us = (trace.clock_us)();
-            trace.note(Event::Turn {
-                began_us,
+        if let Some(taken) = self.turn.take() {
+            let ended_us = (taken.trace.clock_us)();
+            taken.trace.note(Event::Turn {
+                began_us: taken.began_us,
                 ended_us,
-                what: what.as_ref().into(),
-                because,
+                what: taken.what.as_ref().into(),
+                because: taken.because,
             });
         }
     }
@@ -257,7 +265,12 @@ impl Trace {
             what: Arc::clone(&what),
             number: self.number(),
         };
-        let began_us = (self.clock_us)();
-        Doing::begin(now, Some((Arc::clone(self), began_us, what, because)))
+        let taken = Taken {
+            trace: Arc::clone(self),
+            began_us: (self.clock_us)(),
+            what,
+            because,
+        };
+        Doing::begin(now, Some(taken))
     }
 }

@@ -55,7 +55,7 @@ impl Picture {
                     (began..=began + slice["dur"].as_u64().unwrap()).contains(&at)
                 };
                 // Each end is in a slice, or the picture would not show it.
-                let inner = slices.iter().filter(around).next_back().expect("a slice");
+                let inner = slices.iter().rfind(around).expect("a slice");
                 let turn = format!("{name}: {}", inner["name"].as_str().unwrap());
                 let arrow = arrows
                     .entry(event["id"].as_str().unwrap().to_owned())

@@ -614,7 +614,7 @@ impl Inner {
                 (Ok((stream, wire)), Some(inner)) => {
                     // A task of its own, which does not keep the tub alive.
                     inner.runtime.spawn(inner.drive(stream, wire, began, None));
-                    unmade.is_made();
+                    unmade.settled();
                 }
                 (Err(reason), _) => began.0.close((), CloseReason::Lost(reason)),
                 (Ok(_), None) => {
@@ -725,7 +725,7 @@ struct Unmade(Option<Arc<Connection<Native>>>);
 
 impl Unmade {
     /// Something else sees to its end from now on.
-    fn is_made(mut self) {
+    fn settled(mut self) {
         self.0 = None;
     }
 }
