@@ -229,7 +229,7 @@ pub fn ways_to(
             };
             let ways: Vec<_> = hosts(to).map(plain).collect();
             if ways.is_empty() {
-                return Err(lacks("the hints \"host\" and \"port\""));
+                return Err(lacks("the hints \"host\" and \"port\" (a number)"));
             }
             Ok(ways)
         }
