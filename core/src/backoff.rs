@@ -35,8 +35,11 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// Waits that long after the first failure, in milliseconds, and never longer than `most_ms`.
+    /// Waits that long after the first failure, in milliseconds, at least ten, and never longer than `most_ms`.
     pub fn new(first_ms: u64, most_ms: u64) -> Self {
+        // What is nothing does not grow.
+        let first_ms = first_ms.max(10);
+        let most_ms = most_ms.max(first_ms);
         Self {
             first_ms,
             most_ms,

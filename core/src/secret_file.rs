@@ -19,30 +19,47 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<String>> {
     match File::open(path) {
         Ok(mut file) => {
             let mut text = String::new();
-            file.read_to_string(&mut text)?;
+            file.read_to_string(&mut text).map_err(of(path))?;
             Ok(Some(text.trim().to_owned()))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+        Err(error) => Err(of(path)(error)),
     }
 }
 
-/// Makes the file, which must not be there.
-pub(crate) fn create(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = options().open(path)?;
-    writeln!(file, "{text}")?;
-    file.sync_all()
+/// An error that says which file it is about.
+fn of(path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// Puts something else into the file; whoever reads it meanwhile sees the one or the other.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
+/// A file beside that one, which holds the text whole, for `f` to put into its place.
+fn beside(path: &Path, text: &str, f: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let new = path.with_file_name(name);
     // Of a program that was killed while it did this.
     let _ = std::fs::remove_file(&new);
-    create(&new, text)?;
-    std::fs::rename(&new, path)
+    let write = || -> io::Result<()> {
+        let mut file = options().open(&new)?;
+        writeln!(file, "{text}")?;
+        file.sync_all()?;
+        f(&new)
+    };
+    let result = write().map_err(of(path));
+    let _ = std::fs::remove_file(&new);
+    result
+}
+
+/// Makes the file, which must not be there; it is whole from the beginning.
+pub(crate) fn create(path: &Path, text: &str) -> io::Result<()> {
+    beside(path, text, |new| std::fs::hard_link(new, path))
+}
+
+/// Puts something else into the file; whoever reads it meanwhile sees the one or the other.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    // A link stays one.
+    let path = &std::fs::canonicalize(path).map_err(of(path))?;
+    beside(path, text, |new| std::fs::rename(new, path))
 }
 
 impl SturdyRef {

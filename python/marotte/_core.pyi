@@ -737,7 +737,8 @@ class Tub:
         It is cheap, and closing it breaks the references to its objects, and no others: a lifetime
         for objects that are to end together. Listeners close with the last tub that is found there.
 
-        Raises ``RuntimeError`` if this tub was closed, ``OSError`` if the key cannot be kept.
+        Raises ``RuntimeError`` if this tub was closed, ``OSError`` if the key cannot be kept,
+        ``ValueError`` if a tub with that key is found here already.
 
         >>> import asyncio, marotte
         >>> async def main():
@@ -837,7 +838,7 @@ class Tub:
         """Keeps a connection to the object that a URI names: it connects now, and whenever the
         connection is lost again, after times that grow while it fails: from a second by a factor of
         1.6 to two minutes, a fifth more or less. ``callback(reference, *args, **kwargs)`` is called
-        each time. What was called over a connection that is lost breaks, and is not sent again. It
+        each time; it may be ``async``. What it raises is logged. What was called over a connection that is lost breaks, and is not sent again. It
         ends with the tub, or by :meth:`Reconnector.stopConnecting`.
 
         Raises ``ValueError`` if ``uri`` is none, ``RuntimeError`` if the tub was closed.

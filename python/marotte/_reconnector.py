@@ -64,6 +64,8 @@ class Reconnector:
         self._timer: Any = None
         self._due = 0.0
         self._since = 0.0
+        # What waits for the end of the connection.
+        self._watched: tuple[RemoteReference, int] | None = None
         # The reference that an iteration has not seen yet, and who waits for one.
         self._unseen: Any = None
         self._waiting: list[Resolver] = []
@@ -108,6 +110,10 @@ class Reconnector:
             self._runner.cancel(self._timer)
         self._state = "stopped"
         self._timer = self._reference = self._unseen = None
+        if self._watched is not None:
+            reference, marker = self._watched
+            self._watched = None
+            reference.dontNotifyOnDisconnect(marker)
         self._wake()
 
     def __aiter__(self) -> Self:
@@ -156,16 +162,26 @@ class Reconnector:
         self._reference = self._unseen = reference
         # An object of this very tub's is never lost.
         if isinstance(reference, RemoteReference):
-            reference.notifyOnDisconnect(self._lost, reference)
+            self._watched = reference, reference.notifyOnDisconnect(self._lost, reference)
         self._wake()
         if self._callback is not None:
             args, kwargs = self._arguments
-            try:
-                self._callback(reference, *args, **kwargs)
-            except Exception:
-                logging.getLogger("marotte").exception("a function given to connectTo failed")
+            self._call(reference, args, kwargs)
+
+    def _call(self, reference: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        from marotte import Promise
+
+        assert self._callback is not None
+        try:
+            result = self._callback(reference, *args, **kwargs)
+        except Exception:
+            logging.getLogger("marotte").exception("a function given to connectTo failed")
+        else:
+            # It may be async; a failure that nobody has looked at is reported.
+            Promise(result)
 
     def _lost(self, reference: RemoteReference) -> None:
+        self._watched = None
         if self._state == "stopped":
             return
         self._reference = self._unseen = None

@@ -131,7 +131,8 @@ class AsyncioRunner:
         async def look_up():
             try:
                 found = await self.loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            except OSError as error:
+            except (OSError, UnicodeError) as error:
+                # A name that is none by the rules of names is told so by its encoding.
                 resolved(error)
             else:
                 resolved([address[:2] for *_, address in found])
@@ -308,7 +309,7 @@ class BlockingRunner:
     def resolve(self, host, port, resolved):
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             resolved(error)
         else:
             resolved([address[:2] for *_, address in found])

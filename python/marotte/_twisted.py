@@ -135,7 +135,8 @@ class TwistedRunner:
             timer.cancel()
 
     def resolve(self, host, port, resolved):
-        deferred = reactor.resolve(host)
+        # What is no name by the rules of names raises at once.
+        deferred = defer.maybeDeferred(reactor.resolve, host)
         deferred.addCallbacks(
             lambda address: resolved([(address, port)]), lambda failure: resolved(failure.value)
         )

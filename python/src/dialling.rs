@@ -1,7 +1,7 @@
 //! Going all ways to a peer at once, until it is met on one of them.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::vec;
 
 use marotte::captp::CloseReason;
 use marotte::transport::{Destination, NEXT_WAY_MS, Way, Wire, WireError};
@@ -13,7 +13,9 @@ use crate::socket::Socket;
 use crate::stream::Stream;
 
 struct Going {
-    left: vec::IntoIter<Way>,
+    left: VecDeque<Way>,
+    /// The hints whose ways are tried.
+    tried: Vec<Hints>,
     /// Those that have not ended.
     attempts: Vec<Py<Greeting>>,
     /// How many have not.
@@ -21,6 +23,11 @@ struct Going {
     reasons: Vec<String>,
     timer: Option<Py<PyAny>>,
 }
+
+type Hints = BTreeMap<String, String>;
+
+/// So many references with other hints are looked at while one connection is made.
+const MOST_REFERENCES: usize = 16;
 
 /// The ways to a peer, each tried a little later than the one before. The first on which the peer is met is
 /// kept.
@@ -40,10 +47,12 @@ impl Dialling {
         runner: &Bound<'_, PyAny>,
         socket: &Py<Socket>,
         ways: Vec<Way>,
+        hints: &Hints,
         silence_ms: u64,
-    ) -> PyResult<()> {
+    ) -> PyResult<Py<Self>> {
         let going = Going {
-            left: ways.into_iter(),
+            left: ways.into(),
+            tried: vec![hints.clone()],
             attempts: Vec::new(),
             pending: 0,
             reasons: Vec::new(),
@@ -59,7 +68,42 @@ impl Dialling {
             },
         )?;
         socket.get().goes_by(&dialling);
-        Self::go_next(&dialling)
+        Self::go_next(&dialling)?;
+        Ok(dialling.unbind())
+    }
+
+    /// True once a way was found, or none.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.lock().is_none()
+    }
+
+    /// Has the ways that another reference names tried, too: those of the first one may be wrong. Nothing, if
+    /// they are tried already.
+    pub(crate) fn go_further(
+        slf: &Bound<'_, Self>,
+        hints: &Hints,
+        ways: impl FnOnce() -> Option<Vec<Way>>,
+    ) -> PyResult<()> {
+        let is_new = match &mut *slf.get().lock() {
+            Some(going) => {
+                let is_new = !going.tried.contains(hints) && going.tried.len() < MOST_REFERENCES;
+                if is_new {
+                    going.tried.push(hints.clone());
+                }
+                is_new
+            }
+            None => false,
+        };
+        if !is_new {
+            return Ok(());
+        }
+        for way in ways().into_iter().flatten() {
+            if let Some(going) = &mut *slf.get().lock() {
+                going.left.push_back(way);
+            }
+            Self::go_next(slf)?;
+        }
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Going>> {
@@ -99,9 +143,9 @@ impl Dialling {
             let Some(going) = &mut *guard else {
                 return Ok(());
             };
-            let way = going.left.next();
+            let way = going.left.pop_front();
             going.pending += usize::from(way.is_some());
-            (way, going.timer.take(), going.left.len() > 0)
+            (way, going.timer.take(), !going.left.is_empty())
         };
         this.cancel(py, old)?;
         let Some(Way { to, wire }) = way else {
@@ -163,7 +207,7 @@ impl Talk for Attempt {
                     .reasons
                     .push(format!("cannot connect to {to}: {reason}"));
                 going.pending -= 1;
-                (going.pending == 0 && going.left.len() == 0).then(|| going.reasons.join("; "))
+                (going.pending == 0 && going.left.is_empty()).then(|| going.reasons.join("; "))
             }
         };
         match is_last {

@@ -4,7 +4,8 @@
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use marotte::transport::{Destination, WireError};
+use marotte::transport::{Destination, HUNG_UP, MOST_GREETING, WireError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -35,8 +36,12 @@ struct Talking {
     connecting: bool,
     /// Addresses that are left to try, last one first.
     left: Vec<SocketAddr>,
+    /// A name in the file system that is to be tried again.
+    path: Option<String>,
     silence_ms: u64,
     out: Vec<u8>,
+    /// How many bytes were heard.
+    heard: usize,
     /// True while the loop watches for the socket to become writable.
     writing: bool,
     /// True while the loop watches for something to read.
@@ -67,8 +72,10 @@ impl Greeting {
             connecting: stream.is_none(),
             stream,
             left: Vec::new(),
+            path: None,
             silence_ms,
             out: Vec::new(),
+            heard: 0,
             writing: false,
             reading: false,
             timer: None,
@@ -87,7 +94,7 @@ impl Greeting {
         talk: Box<dyn Talk>,
         stream: Stream,
         seconds: f64,
-    ) -> PyResult<()> {
+    ) -> PyResult<Py<Self>> {
         let greeting = Self::create(py, runner, talk, Some(stream), 0)?;
         let this = greeting.bind(py);
         let abandon = this.getattr(intern!(py, "abandon"))?;
@@ -95,7 +102,13 @@ impl Greeting {
         if let Some(talking) = &mut *this.get().lock() {
             talking.timer = Some(timer.unbind());
         }
-        Self::go_on(this, &[])
+        Self::go_on(this, &[])?;
+        Ok(greeting)
+    }
+
+    /// True once all is said, or nothing can be.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.lock().is_none()
     }
 
     /// Connects, and talks. `silence_ms` is the connection's.
@@ -109,10 +122,7 @@ impl Greeting {
         let greeting = Self::create(py, runner, talk, None, silence_ms)?;
         let this = greeting.bind(py);
         match to {
-            Destination::Unix(path) => match Stream::connect_path(path) {
-                Ok(stream) => Self::connecting(this, stream)?,
-                Err(error) => Self::fail(this, error.to_string())?,
-            },
+            Destination::Unix(path) => Self::connect_path(this, path.clone())?,
             Destination::Tcp(host, port) => match host.parse() {
                 Ok(address) => Self::try_addresses(this, vec![SocketAddr::new(address, *port)])?,
                 Err(_) => {
@@ -153,6 +163,27 @@ impl Greeting {
         }
     }
 
+    /// A socket in the file system whose owner has many guests already is to be tried again: TCP does that by
+    /// itself.
+    fn connect_path(slf: &Bound<'_, Self>, path: String) -> PyResult<()> {
+        const SECONDS: f64 = 0.02;
+        match Stream::connect_path(&path) {
+            Ok(stream) => Self::connecting(slf, stream),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                let py = slf.py();
+                let again = slf.getattr(intern!(py, "_connect_again"))?;
+                let runner = slf.get().runner.bind(py);
+                let timer = runner.call_method1(intern!(py, "call_later"), (SECONDS, again))?;
+                if let Some(talking) = &mut *slf.get().lock() {
+                    talking.path = Some(path);
+                    talking.timer = Some(timer.unbind());
+                }
+                Ok(())
+            }
+            Err(error) => Self::fail(slf, error.to_string()),
+        }
+    }
+
     fn connecting(slf: &Bound<'_, Self>, stream: Stream) -> PyResult<()> {
         let fd = stream.fd();
         if let Some(talking) = &mut *slf.get().lock() {
@@ -184,7 +215,13 @@ impl Greeting {
             let Some(talking) = &mut *guard else {
                 return Ok(());
             };
-            let result = talking.talk.hear(bytes, &mut talking.out);
+            talking.heard += bytes.len();
+            let result = if talking.heard > MOST_GREETING {
+                let why = "the peer says too much before it is known";
+                Err(WireError::Protocol(why.to_owned()))
+            } else {
+                talking.talk.hear(bytes, &mut talking.out)
+            };
             let fd = talking.stream.as_ref().map_or(-1, Stream::fd);
             (result, fd, std::mem::replace(&mut talking.reading, true))
         };
@@ -274,6 +311,32 @@ impl Greeting {
         Self::finish(slf).map(drop)
     }
 
+    // Its timer leads back to it.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.runner)?;
+        match &*self.lock() {
+            Some(talking) => visit.call(&talking.timer),
+            None => Ok(()),
+        }
+    }
+
+    fn __clear__(&self) {
+        let old = self.lock().take();
+        drop(old);
+    }
+
+    /// Tries a socket in the file system again.
+    fn _connect_again(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let path = match &mut *slf.get().lock() {
+            Some(talking) => talking.path.take(),
+            None => None,
+        };
+        match path {
+            Some(path) => Self::connect_path(slf, path),
+            None => Ok(()),
+        }
+    }
+
     /// The loop says that there is something to read.
     fn on_readable(slf: &Bound<'_, Self>) -> PyResult<()> {
         let mut bytes = [0; 1024];
@@ -286,7 +349,7 @@ impl Greeting {
                 _ => return Ok(()),
             };
             match got {
-                Ok(Got::Bytes(0)) => return Self::fail(slf, "the peer hung up".to_owned()),
+                Ok(Got::Bytes(0)) => return Self::fail(slf, HUNG_UP.to_owned()),
                 Ok(Got::Bytes(count)) => Self::go_on(slf, &bytes[..count])?,
                 Ok(Got::Nothing) => return Ok(()),
                 Err(error) => return Self::fail(slf, error.to_string()),

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Mutex, Weak};
 
 use marotte::captp::PublicKey;
-use marotte::transport::{Arrival, Netlayer, Place, Visit, Visits, WireError, remove_stale};
+use marotte::transport::{Arrival, Netlayer, Place, SocketName, Visit, Visits, WireError};
 use marotte::{Error, Location, SturdyRef};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::intern;
@@ -38,12 +38,25 @@ struct Resident {
 
 impl Ports {
     /// A tub can be found at these ports from now on.
-    pub(crate) fn join(&self, tub: &Arc<Shared>) {
+    ///
+    /// # Errors
+    /// `ValueError` if another one with that key is: nobody could say which is meant.
+    pub(crate) fn join(&self, tub: &Arc<Shared>) -> PyResult<()> {
+        let mut tubs = lock(&self.tubs);
+        if tubs
+            .get(&tub.key())
+            .is_some_and(|other| other.tub.strong_count() > 0)
+        {
+            return Err(PyValueError::new_err(
+                "a tub with that key is found here already; close it first, or take another key",
+            ));
+        }
         let resident = Resident {
             tub: Arc::downgrade(tub),
             kept: None,
         };
-        lock(&self.tubs).insert(tub.key(), resident);
+        tubs.insert(tub.key(), resident);
+        Ok(())
     }
 
     /// It stays until it is closed.
@@ -54,12 +67,18 @@ impl Ports {
     }
 
     /// A tub is found here no more. The last one closes the ports.
-    pub(crate) fn leave(&self, py: Python<'_>, key: PublicKey) -> PyResult<()> {
-        let (tub, is_last) = {
+    pub(crate) fn leave(&self, py: Python<'_>, tub: &Shared) -> PyResult<()> {
+        let key = tub.key();
+        let (resident, is_last) = {
             let mut tubs = lock(&self.tubs);
+            let is_it = |other: &Resident| std::ptr::eq(other.tub.as_ptr(), tub);
+            // It may have left before, and another one with its key have come since.
+            if !tubs.get(&key).is_some_and(is_it) {
+                return Ok(());
+            }
             (tubs.remove(&key), tubs.is_empty())
         };
-        drop(tub);
+        drop(resident);
         let over: Vec<_> = lock(&self.open)
             .extract_if(.., |port| is_last || port.get().owner == Some(key))
             .collect();
@@ -87,26 +106,18 @@ impl Ports {
 /// A socket that accepts, with its name if it is in the file system.
 struct Accepting {
     socket: RawSocket,
-    path: Option<String>,
-}
-
-impl Drop for Accepting {
-    fn drop(&mut self) {
-        if let Some(path) = &self.path {
-            let _ = std::fs::remove_file(path);
-        }
-    }
+    name: Option<SocketName>,
 }
 
 impl Accepting {
     fn bind(netlayer: Netlayer, address: &str) -> io::Result<(Self, Option<SocketAddr>)> {
         if netlayer == Netlayer::NoiseUnix {
-            remove_stale(address);
-            let socket = UnixListener::bind(address)?;
+            let path = SocketName::free(address)?;
+            let socket = UnixListener::bind(&path)?;
             socket.set_nonblocking(true)?;
             let accepting = Self {
                 socket: RawSocket::from(socket),
-                path: Some(address.to_owned()),
+                name: Some(SocketName::bound(path)),
             };
             return Ok((accepting, None));
         }
@@ -115,7 +126,7 @@ impl Accepting {
         let at = socket.local_addr()?;
         let accepting = Self {
             socket: RawSocket::from(socket),
-            path: None,
+            name: None,
         };
         Ok((accepting, Some(at)))
     }
@@ -139,6 +150,8 @@ pub(crate) struct Listener {
     /// Whose it is, if it is of one tub only.
     owner: Option<PublicKey>,
     visits: Visits,
+    /// Those who have not said whom they want, and some who have.
+    guests: Mutex<Vec<Py<Greeting>>>,
 }
 
 impl Listener {
@@ -156,13 +169,18 @@ impl Listener {
         };
         let (socket, at) = Accepting::bind(netlayer, rest).map_err(|error| {
             let hint = match error.kind() {
+                _ if netlayer == Netlayer::NoiseUnix => "",
                 ErrorKind::AddrInUse => "; use port 0 to let the system choose",
                 ErrorKind::InvalidInput => "; it must be host:port",
                 _ => "",
             };
             PyOSError::new_err(format!("cannot listen at {address}: {error}{hint}"))
         })?;
-        let name = at.map_or_else(|| rest.to_owned(), |at| at.to_string());
+        let name = match (&socket.name, at) {
+            (Some(name), _) => name.path().display().to_string(),
+            (None, Some(at)) => at.to_string(),
+            (None, None) => rest.to_owned(),
+        };
         let place = Place::new(netlayer, &name, url).map_err(|error| match error {
             Error::Misuse(text) => PyValueError::new_err(text),
             error => PyRuntimeError::new_err(error.to_string()),
@@ -181,6 +199,7 @@ impl Listener {
                 owner: (!netlayer.is_shared()).then(|| opener.key()),
                 place,
                 visits: Visits::default(),
+                guests: Mutex::default(),
             },
         )?;
         let on_readable = listener.getattr("_on_readable")?;
@@ -230,7 +249,21 @@ impl Listener {
             visit,
         };
         let seconds = limits.handshake_ms as f64 / 1e3;
-        Greeting::accepted(py, self.runner.bind(py), Box::new(guest), stream, seconds)
+        let guest = Greeting::accepted(py, self.runner.bind(py), Box::new(guest), stream, seconds)?;
+        let gone: Vec<_> = {
+            let mut guests = lock(&self.guests);
+            guests.push(guest);
+            // Now and then, so that it costs little.
+            if guests.len() % 64 == 0 {
+                guests
+                    .extract_if(.., |guest| guest.get().has_ended())
+                    .collect()
+            } else {
+                Vec::new()
+            }
+        };
+        drop(gone);
+        Ok(())
     }
 }
 
@@ -310,6 +343,9 @@ impl Listener {
         };
         let runner = this.runner.bind(py);
         runner.call_method1(intern!(py, "remove_reader"), (socket.fd(),))?;
+        for guest in std::mem::take(&mut *lock(&this.guests)) {
+            Greeting::abandon(guest.bind(py))?;
+        }
         if let Some(ports) = this.ports.upgrade() {
             let gone: Vec<_> = lock(&ports.open)
                 .extract_if(.., |port| port.is(slf))

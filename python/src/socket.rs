@@ -255,14 +255,20 @@ impl Socket {
         config: Config,
         ways: Vec<Way>,
         to: &Location,
-    ) -> PyResult<Arc<Connection<PyHost>>> {
+    ) -> PyResult<(Arc<Connection<PyHost>>, Py<Dialling>)> {
         let silence_ms = config.limits.silence_ms;
         let socket = Self::create(py, context, config, Some(to), None, None)?;
         let this = socket.get();
         let connection = Arc::clone(&this.connection);
         let runner = this.vat.home().runner(py)?;
-        Dialling::begin(py, runner, &socket, ways, silence_ms)?;
-        Ok(connection)
+        match Dialling::begin(py, runner, &socket, ways, &to.hints, silence_ms) {
+            Ok(dialling) => Ok((connection, dialling)),
+            // Nobody is to wait for what was never begun.
+            Err(error) => {
+                Self::fail(socket.bind(py), CloseReason::Lost(error.to_string()))?;
+                Err(error)
+            }
+        }
     }
 
     /// What looks for a way, so that it can be ended.

@@ -36,11 +36,7 @@ impl Stream {
         socket.set_nonblocking(true)?;
         let in_progress = Some(rustix::io::Errno::INPROGRESS.raw_os_error());
         match socket.connect(address) {
-            Err(error)
-                if error.kind() != ErrorKind::WouldBlock && error.raw_os_error() != in_progress =>
-            {
-                Err(error)
-            }
+            Err(error) if error.raw_os_error() != in_progress => Err(error),
             _ => Ok(Self(socket)),
         }
     }

@@ -1,7 +1,7 @@
 //! The tub: a vat of Python objects with its listeners and connections.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use marotte::captp::{CloseReason, Config, Keys, Profile, PublicKey};
@@ -15,6 +15,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
+use crate::dialling::Dialling;
 use crate::errors::{Failure, RemoteError, aside, log_exception, to_exception};
 use crate::host::{Home, PyHost, PyVat};
 use crate::invoke::is_callable;
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     epoch: Instant,
     ports: Arc<Ports>,
     closed: AtomicBool,
+    /// The connections that are being made, and by what.
+    dials: Mutex<Vec<(Weak<Connection<PyHost>>, Py<Dialling>)>>,
     /// What ends with the tub.
     reconnectors: Mutex<Vec<Py<PyAny>>>,
 }
@@ -74,7 +77,7 @@ impl Shared {
         options: Options,
         identity: Identity,
         runner: Option<Bound<'_, PyAny>>,
-    ) -> Arc<Self> {
+    ) -> PyResult<Arc<Self>> {
         let vat: Arc<PyVat> = Vat::new(Home::new());
         vat.show_tracebacks(options.tracebacks);
         vat.introduce_peers(options.introduce);
@@ -90,6 +93,7 @@ impl Shared {
             epoch: Instant::now(),
             ports,
             closed: AtomicBool::new(false),
+            dials: Mutex::default(),
             reconnectors: Mutex::default(),
         });
         let dialler = Arc::downgrade(&shared);
@@ -99,11 +103,15 @@ impl Shared {
                 .ok_or_else(|| Error::Misuse("the tub is gone".to_owned()))?;
             shared
                 .check_open()
-                .and_then(|()| shared.connect(py, &to.from_afar()))
+                .and_then(|()| {
+                    // Those who are introduced to its objects look for it.
+                    shared.ports.keep(&shared);
+                    shared.connect(py, &to.from_afar())
+                })
                 .map_err(|error| Error::Misuse(error.to_string()))
         }));
-        shared.ports.join(&shared);
-        shared
+        shared.ports.join(&shared)?;
+        Ok(shared)
     }
 
     /// Fails if the tub was closed.
@@ -193,7 +201,7 @@ impl Drop for Shared {
         if !self.closed.load(Ordering::Relaxed) {
             Python::try_attach(|py| {
                 aside(py, || {
-                    if let Err(error) = self.ports.leave(py, self.key()) {
+                    if let Err(error) = self.ports.leave(py, self) {
                         log_exception(py, "cannot close the ports of a tub", &error);
                     }
                 });
@@ -254,7 +262,7 @@ impl Tub {
             introduce,
             believe,
         };
-        let shared = Shared::found_at(py, Arc::default(), options, identity, runner);
+        let shared = Shared::found_at(py, Arc::default(), options, identity, runner)?;
         Ok(Self { shared })
     }
 
@@ -268,7 +276,7 @@ impl Tub {
         let runner = shared.runner(py)?.clone();
         let ports = Arc::clone(&shared.ports);
         let options = shared.options.clone();
-        let shared = Shared::found_at(py, ports, options, identity, Some(runner));
+        let shared = Shared::found_at(py, ports, options, identity, Some(runner))?;
         Ok(Self { shared })
     }
 
@@ -430,10 +438,13 @@ impl Tub {
         for reconnector in reconnectors {
             reconnector.call_method0(py, intern!(py, "stopConnecting"))?;
         }
-        self.shared.ports.leave(py, self.shared.key())?;
+        self.shared.ports.leave(py, &self.shared)?;
         for connection in self.shared.vat.connections() {
             connection.close(py, CloseReason::Local("the tub was closed".to_owned()));
         }
+        // What was registered may lead back to the tub.
+        drop(self.shared.vat.unregister_everything());
+        drop(std::mem::take(&mut *lock(&self.shared.dials)));
         self.shared.vat.home().close(py)
     }
 
@@ -466,23 +477,44 @@ impl Shared {
     /// The connection to a peer: one that is open, one that is being made, or a new one.
     fn connect(&self, py: Python<'_>, to: &Location) -> PyResult<Arc<Connection<PyHost>>> {
         let shared = self;
-        if let Some(connection) = shared.vat.connection_to(to) {
+        let known = shared.vat.connection_to(to);
+        let ways = |seed| {
+            ways_to(
+                to,
+                &self.identity,
+                &self.options.limits,
+                self.options.profile,
+                seed,
+            )
+        };
+        if let Some(connection) = known {
+            let dialling = lock(&self.dials)
+                .iter()
+                .find(|(other, _)| std::ptr::eq(other.as_ptr(), Arc::as_ptr(&connection)))
+                .map(|(_, dialling)| dialling.clone_ref(py));
+            if let Some(dialling) = dialling {
+                let seed = urandom(py)?;
+                // Of those that lead nowhere the reference's own connection would have told.
+                Dialling::go_further(dialling.bind(py), &to.hints, || ways(seed).ok())?;
+            }
             return Ok(connection);
         }
-        let ways = ways_to(
-            to,
-            &self.identity,
-            &self.options.limits,
-            self.options.profile,
-            urandom(py)?,
-        )
-        .map_err(|error| match error {
+        let ways = ways(urandom(py)?).map_err(|error| match error {
             Error::Misuse(text) => PyValueError::new_err(text),
             error => to_exception(error),
         })?;
         let announced = shared.announced(&to.transport);
         let config = shared.config(py, announced, &ways[0].wire, true)?;
-        Socket::connecting(py, shared.context(), config, ways, to)
+        let (connection, dialling) = Socket::connecting(py, shared.context(), config, ways, to)?;
+        let ended: Vec<_> = {
+            let mut dials = lock(&self.dials);
+            let ended = dials.extract_if(.., |(_, dialling)| dialling.get().has_ended());
+            let ended = ended.collect();
+            dials.push((Arc::downgrade(&connection), dialling));
+            ended
+        };
+        drop(ended);
+        Ok(connection)
     }
 }
 

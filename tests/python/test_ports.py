@@ -305,3 +305,133 @@ async def test_a_peer_cannot_make_us_connect_to_a_name_in_our_file_system(tmp_pa
 async def test_the_url_for_peers_must_fit(address, url, tmp_path):
     with marotte.Tub() as tub, pytest.raises(ValueError, match="the URL for peers must be"):
         tub.listen(f"noise+unix://{tmp_path}/s" if address == "noise+unix" else address, url)
+
+
+async def test_two_tubs_with_one_key_are_not_found_in_one_place(tmp_path):
+    with marotte.Tub() as first:
+        first.listen("noise://127.0.0.1:0")
+        one = first.makeTub(keyfile=tmp_path / "key")
+        with pytest.raises(ValueError, match="with that key"):
+            first.makeTub(keyfile=tmp_path / "key")
+        one.close()
+        other = first.makeTub(keyfile=tmp_path / "key")
+        one.close()
+        with marotte.Tub() as client:
+            assert await client.getReference(other.registerReference(Echo())).echo(1) == 1
+        other.close()
+
+
+async def test_a_guest_who_only_asks_for_answers_holds_up_nobody():
+    """Pings are answered before it is known who sends them: not without end."""
+    with marotte.Tub() as server, marotte.Tub() as client:
+        port = server.listen("noise+ws://127.0.0.1:0").port
+        uri = server.registerReference(Echo())
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(
+            b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        await reader.readuntil(b"\r\n\r\n")
+        ping = b"\x89\xfd" + bytes(4) + bytes(125)
+        remote = client.getReference(uri)
+        for n in range(100):
+            writer.write(ping * 100)
+            assert await asyncio.wait_for(remote.echo(n), 2) == n
+        with pytest.raises(ConnectionError):
+            while True:
+                await writer.drain()
+                writer.write(ping * 100)
+                await asyncio.sleep(0)
+        writer.close()
+
+
+async def test_guests_go_with_the_port():
+    with marotte.Tub() as tub:
+        port = tub.listen("noise://127.0.0.1:0").port
+        guests = [await asyncio.open_connection("127.0.0.1", port) for _ in range(5)]
+        guests[0][1].write(b"\0")
+        await asyncio.sleep(0.05)
+        tub.close()
+        for reader, writer in guests:
+            with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+                await asyncio.wait_for(reader.readexactly(1), 2)
+            writer.close()
+
+
+async def test_a_closed_tub_lets_go_of_what_leads_back_to_it():
+    class Visit(Echo):
+        def __init__(self, tub):
+            self.tub = tub
+
+    with marotte.Tub() as first:
+        first.listen("noise://127.0.0.1:0")
+        visit = Visit(first.makeTub())
+        visit.tub.registerReference(visit)
+        seen = weakref.ref(visit)
+        visit.tub.close()
+        del visit
+        gc.collect()
+        assert seen() is None
+
+
+async def test_hints_of_one_reference_do_not_spoil_those_of_another(silent):
+    with marotte.Tub() as server, marotte.Tub() as client:
+        server.listen("noise://127.0.0.1:0")
+        uri = server.registerReference(Echo())
+        lured = client.getReference(hints(uri, f"host=127.0.0.1&port={silent}"))
+        assert await asyncio.wait_for(client.getReference(uri).echo(1), 2) == 1
+        assert await lured.echo(2) == 2
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".org"])
+async def test_a_host_that_is_no_name_is_passed_by(host):
+    with marotte.Tub() as server, marotte.Tub() as client:
+        port = server.listen("noise://127.0.0.1:0").port
+        uri = server.registerReference(Echo())
+        both = hints(uri, f"host={host}&port=1&host.2=127.0.0.1&port.2={port}")
+        assert await asyncio.wait_for(client.getReference(both).echo(1), 2) == 1
+        with marotte.Tub() as other:
+            error = await failure(other.getReference(hints(uri, f"host={host}&port=1")).echo(1))
+            assert f"cannot connect to {host}:1: " in str(error)
+
+
+async def test_a_busy_socket_in_the_file_system_is_tried_again(tmp_path):
+    path = tmp_path / "busy"
+    with socket.socket(socket.AF_UNIX) as busy:
+        busy.bind(str(path))
+        busy.listen(0)
+        crowd = []
+        while True:
+            crowd.append(socket.socket(socket.AF_UNIX))
+            crowd[-1].setblocking(False)
+            if crowd[-1].connect_ex(str(path)):
+                break
+        with marotte.Tub() as server, marotte.Tub() as client:
+            # Somebody is there, though too busy to say so.
+            with pytest.raises(OSError, match="in use"):
+                server.listen(f"noise+unix://{path}")
+            server.listen("noise://127.0.0.1:0")
+            uri = hints(server.registerReference(Echo()), f"unix={path}")
+            ref = client.getReference(uri)
+            await asyncio.sleep(0.05)
+            assert marotte.state(ref) == "remote"
+            for one in crowd:
+                one.close()
+            for _ in crowd[:-1]:
+                busy.accept()[0].close()
+            busy.settimeout(2)
+            (await asyncio.to_thread(busy.accept))[0].close()
+            assert "cannot connect to" in str(await failure(ref.echo(1)))
+
+
+async def test_the_name_of_a_socket_is_absolute_and_stays_if_it_is_anothers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with marotte.Tub() as tub:
+        tub.listen("noise+unix://it")
+        assert tub.registerReference(Echo()).endswith(f"?unix={tmp_path}/it")
+        (tmp_path / "it").unlink()
+        with socket.socket(socket.AF_UNIX) as another:
+            another.bind(str(tmp_path / "it"))
+    assert (tmp_path / "it").exists()
+    with marotte.Tub() as tub, pytest.raises(OSError, match="must have a path"):
+        tub.listen("noise+unix://")

@@ -1,8 +1,10 @@
 """Connections that are kept, and URIs that stay when a program starts again."""
 
 import asyncio
+import gc
 import stat
 import time
+import weakref
 
 import marotte
 import pytest
@@ -170,3 +172,37 @@ def test_without_an_event_loop(tmp_path):
         while reconnector.attempts < 3 and time.monotonic() < end:
             client.run(seconds=0.02)
         assert reconnector.attempts >= 3
+
+
+async def test_the_function_may_be_async(tmp_path, log):
+    server, _, uri = serve(tmp_path)
+    got = []
+
+    async def good(reference):
+        got.append(await reference.echo(1))
+
+    async def bad(reference):
+        await reference.echo(1)
+        raise ValueError("mine")
+
+    with server, marotte.Tub() as client:
+        client.connectTo(uri, good)
+        client.connectTo(uri, bad)
+        await until(lambda: got == [1] and log.texts())
+    assert str(log.records[0].exc_info[1]) == "mine"
+
+
+async def test_a_stopped_one_is_let_go_of(tmp_path):
+    server, _, uri = serve(tmp_path)
+    with server, marotte.Tub() as client:
+
+        async def stopped():
+            reconnector = client.connectTo(uri)
+            await until(lambda: reconnector.state == "connected")
+            reconnector.stopConnecting()
+            return weakref.ref(reconnector)
+
+        seen = [await stopped() for _ in range(10)]
+        client.connectTo(uri)
+        gc.collect()
+        assert not any(one() for one in seen)

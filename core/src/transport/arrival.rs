@@ -11,6 +11,13 @@ use crate::captp::PublicKey;
 use crate::identity::Identity;
 use crate::limits::Limits;
 
+/// So many bytes may be said before there is a session; a handshake has some hundred, and what a web server's
+/// proxy adds.
+pub const MOST_GREETING: usize = 64 << 10;
+
+/// Why a peer is not met that hangs up.
+pub const HUNG_UP: &str = "the peer hung up without showing the key that the reference names";
+
 /// Why somebody is not admitted who wants a tub that is not here.
 pub const NOT_HERE: &str = noise::NOT_HERE;
 

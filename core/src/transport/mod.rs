@@ -29,7 +29,7 @@ mod websocket;
 mod wire;
 
 #[cfg(all(feature = "noise", feature = "websocket"))]
-pub use arrival::{Arrival, NOT_HERE};
+pub use arrival::{Arrival, HUNG_UP, MOST_GREETING, NOT_HERE};
 #[cfg(feature = "noise")]
 pub use crypto::Seed;
 pub use framing::Deframer;
@@ -42,7 +42,7 @@ pub use noise::meant;
 #[cfg(feature = "noise")]
 pub use peer_auth::{Heard, PeerAuth};
 #[cfg(all(feature = "sockets", unix))]
-pub use unix_path::remove_stale;
+pub use unix_path::SocketName;
 pub use visits::{Visit, Visits};
 #[cfg(any(feature = "noise", feature = "websocket"))]
 pub use wire::{Wire, WireError};

@@ -175,6 +175,14 @@ impl<H: Host> Vat<H> {
         lock(&self.registry).remove(swiss)
     }
 
+    /// Takes all registrations back, because the vat is to be used no more: what was registered may lead back
+    /// to it. They are returned, to be dropped where that may call a user's code.
+    pub fn unregister_everything(&self) -> Vec<H::Object> {
+        let registry = std::mem::take(&mut *lock(&self.registry));
+        let kept = std::mem::take(&mut *lock(&self.kept));
+        registry.into_values().chain(kept).collect()
+    }
+
     /// Takes all registrations of an object back.
     fn unregister_all(&self, identity: usize) -> Vec<H::Object> {
         let mut registry = lock(&self.registry);

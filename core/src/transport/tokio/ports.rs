@@ -21,6 +21,8 @@ use crate::captp::PublicKey;
 use crate::limits::Limits;
 use crate::locator::Location;
 use crate::sync::lock;
+#[cfg(unix)]
+use crate::transport::SocketName;
 use crate::transport::{Arrival, Netlayer, Place, Visit, Visits};
 
 /// The ports that a tub shares with those that were made of it. They close when the last of these is.
@@ -86,21 +88,7 @@ impl Listener {
 enum Socket {
     Tcp(TcpListener),
     #[cfg(unix)]
-    Unix(
-        UnixListener,
-        #[expect(dead_code, reason = "it is there to be dropped")] File,
-    ),
-}
-
-/// The name of a socket in the file system, which goes with it.
-#[cfg(unix)]
-struct File(std::path::PathBuf);
-
-#[cfg(unix)]
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
+    Unix(UnixListener, SocketName),
 }
 
 impl Socket {
@@ -108,9 +96,9 @@ impl Socket {
         match netlayer {
             #[cfg(unix)]
             Netlayer::NoiseUnix => {
-                crate::transport::remove_stale(address);
-                let listener = UnixListener::bind(address)?;
-                Ok(Self::Unix(listener, File(address.into())))
+                let path = SocketName::free(address)?;
+                let listener = UnixListener::bind(&path)?;
+                Ok(Self::Unix(listener, SocketName::bound(path)))
             }
             #[cfg(not(unix))]
             Netlayer::NoiseUnix => Err(io::ErrorKind::Unsupported.into()),
@@ -118,12 +106,16 @@ impl Socket {
         }
     }
 
-    fn address(&self) -> io::Result<Option<SocketAddr>> {
-        match self {
-            Self::Tcp(listener) => listener.local_addr().map(Some),
+    /// The address, if it has one, and how it is called.
+    fn address(&self) -> io::Result<(Option<SocketAddr>, String)> {
+        Ok(match self {
+            Self::Tcp(listener) => {
+                let address = listener.local_addr()?;
+                (Some(address), address.to_string())
+            }
             #[cfg(unix)]
-            Self::Unix(..) => Ok(None),
-        }
+            Self::Unix(_, name) => (None, name.path().display().to_string()),
+        })
     }
 
     async fn accept(&self, silence_ms: u64) -> io::Result<(Box<dyn Stream>, Option<IpAddr>)> {
@@ -177,8 +169,7 @@ impl Ports {
         url: Option<&str>,
     ) -> io::Result<Listener> {
         let socket = Socket::bind(netlayer, address).await?;
-        let at = socket.address()?;
-        let name = at.map_or_else(|| address.to_owned(), |at| at.to_string());
+        let (at, name) = socket.address()?;
         let place = Place::new(netlayer, &name, url).map_err(io::Error::other)?;
         let location = place.location(tub.designator());
         let key = tub.key();
@@ -198,6 +189,10 @@ impl Ports {
             owner,
             task: task.clone(),
         });
+        // It may have been closed on another thread meanwhile.
+        if tub.is_closed() {
+            self.leave(key);
+        }
         Ok(Listener {
             address: at,
             location,

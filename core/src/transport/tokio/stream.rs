@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::transport::WireError;
+use crate::transport::{HUNG_UP, MOST_GREETING, WireError};
 
 /// A byte stream of the operating system's.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -18,7 +18,7 @@ pub(super) async fn greet<T>(
     mut step: impl FnMut(&[u8], &mut Vec<u8>) -> Result<Option<T>, WireError>,
 ) -> io::Result<T> {
     let (mut input, mut output) = ([0; 1024], Vec::new());
-    let mut count = 0;
+    let (mut count, mut heard) = (0, 0);
     loop {
         let result = step(&input[..count], &mut output);
         // Also if there was an error: the peer may be told of it.
@@ -28,8 +28,14 @@ pub(super) async fn greet<T>(
             return Ok(found);
         }
         count = stream.read(&mut input).await?;
+        heard += count;
         if count == 0 {
-            return Err(io::Error::other("the peer hung up"));
+            return Err(io::Error::other(HUNG_UP));
+        }
+        if heard > MOST_GREETING {
+            return Err(io::Error::other(
+                "the peer says too much before it is known",
+            ));
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use super::dialling::reach;
@@ -32,7 +32,7 @@ use crate::native::{
 use crate::promise::Cell;
 use crate::sync::lock;
 use crate::trace::Trace;
-use crate::transport::{Netlayer, Visit, Wire, ways_to};
+use crate::transport::{Netlayer, Visit, Way, Wire, ways_to};
 use crate::vat::{Connection, Vat};
 
 /// How a [`Tub`] behaves.
@@ -96,10 +96,23 @@ pub(super) struct Inner {
     /// Where we are found.
     ports: Arc<Ports>,
     is_closed: AtomicBool,
+    /// The connections that are being made.
+    dials: Mutex<Vec<Dial>>,
     /// Wakes what would connect again.
     reconnecting: Mutex<Vec<Weak<Notify>>>,
     /// Held while a connection is looked up or begun, so that a peer is dialled once.
     dialling: Mutex<()>,
+}
+
+/// So many references with other hints are looked at while one connection is made.
+const MOST_REFERENCES: usize = 16;
+
+/// A connection that is being made.
+struct Dial {
+    connection: Weak<Connection<Native>>,
+    /// The hints whose ways are tried.
+    tried: Vec<BTreeMap<String, String>>,
+    further: mpsc::UnboundedSender<Way>,
 }
 
 struct OnTokio {
@@ -221,6 +234,7 @@ impl Tub {
             epoch: Instant::now(),
             ports,
             is_closed: AtomicBool::new(false),
+            dials: Mutex::default(),
             reconnecting: Mutex::default(),
             dialling: Mutex::new(()),
         });
@@ -590,6 +604,11 @@ impl Inner {
         visit: Option<Visit>,
     ) -> Task<Box<dyn Stream>> {
         let began = self.begin(announced, &wire, None);
+        // Closing on another thread may have seen the other connections only.
+        if self.is_closed() {
+            let reason = CloseReason::Local("the tub was closed".to_owned());
+            began.0.close((), reason);
+        }
         self.drive(stream, wire, began, visit)
     }
 
@@ -597,6 +616,7 @@ impl Inner {
     fn connect(self: &Arc<Self>, to: &Location) -> Result<Arc<Connection<Native>>, Error> {
         let _dialling = lock(&self.dialling);
         if let Some(connection) = self.vat.connection_to(to) {
+            self.further_ways(&connection, to);
             return Ok(connection);
         }
         let limits = &self.options.limits;
@@ -606,9 +626,15 @@ impl Inner {
         let inner = Arc::downgrade(self);
         // A runtime that is gone drops the future unrun: nobody may wait for ever.
         let unmade = Unmade(Some(Arc::clone(&connection)));
+        let (further, more) = mpsc::unbounded_channel();
+        self.note_dial(&connection, to, further);
         let (patience, silence_ms) = (limits.handshake_ms, limits.silence_ms);
         self.runtime.spawn(async move {
-            let met = timeout(Duration::from_millis(patience), reach(ways, silence_ms)).await;
+            let met = timeout(
+                Duration::from_millis(patience),
+                reach(ways, more, silence_ms),
+            )
+            .await;
             let met = met.unwrap_or_else(|_| Err("the peer takes too long to answer".to_owned()));
             match (met, inner.upgrade()) {
                 (Ok((stream, wire)), Some(inner)) => {
@@ -624,6 +650,46 @@ impl Inner {
             }
         });
         Ok(connection)
+    }
+
+    fn note_dial(
+        &self,
+        connection: &Arc<Connection<Native>>,
+        to: &Location,
+        further: mpsc::UnboundedSender<Way>,
+    ) {
+        let mut dials = lock(&self.dials);
+        dials.retain(|dial| !dial.further.is_closed());
+        dials.push(Dial {
+            connection: Arc::downgrade(connection),
+            tried: vec![to.hints.clone()],
+            further,
+        });
+    }
+
+    /// Has the ways that a reference names tried, too, while no other has led to the peer: those of another
+    /// reference may be wrong.
+    fn further_ways(&self, connection: &Arc<Connection<Native>>, to: &Location) {
+        let mut dials = lock(&self.dials);
+        let is_it =
+            |dial: &&mut Dial| std::ptr::eq(dial.connection.as_ptr(), Arc::as_ptr(connection));
+        let Some(dial) = dials.iter_mut().find(is_it) else {
+            return;
+        };
+        if dial.further.is_closed()
+            || dial.tried.contains(&to.hints)
+            || dial.tried.len() >= MOST_REFERENCES
+        {
+            return;
+        }
+        dial.tried.push(to.hints.clone());
+        let limits = &self.options.limits;
+        // Of those that lead nowhere the reference's own connection would have told.
+        let ways = ways_to(to, &self.identity, limits, self.options.profile, random());
+        for way in ways.into_iter().flatten() {
+            // It has ended just now.
+            let _ = dial.further.send(way);
+        }
     }
 
     /// Has something woken when the tub closes.
@@ -689,6 +755,7 @@ impl Inner {
         for connection in self.vat.connections() {
             connection.close((), CloseReason::Local(why.to_owned()));
         }
+        drop(self.vat.unregister_everything());
     }
 }
 
