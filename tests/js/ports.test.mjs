@@ -2,12 +2,13 @@
 import assert from "node:assert/strict";
 import { readFileSync, statSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
+import { once } from "node:events";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { DisconnectedError, Referenceable, Tub } from "../../wasm/dist/node.js";
-import { failure, until } from "./support.mjs";
+import { WebSocket, failure, gc, sleep, until } from "./support.mjs";
 
 class Echo extends Referenceable {
   echo(value) {
@@ -255,4 +256,82 @@ test("a connection is kept while its server comes and goes", async (t) => {
   await client.close();
   assert.equal(other.state, "stopped");
   assert.throws(() => client.connectTo(server.uri), /closed/);
+});
+
+test("closing does not wait for guests who say nothing, nor for a stranger's request", async (t) => {
+  const [tub] = tubs(t, 1);
+  const { port } = await tub.listen("noise+ws://127.0.0.1:0");
+  const guests = [connect(port, "127.0.0.1"), connect(port, "127.0.0.1")].map((guest) => guest.on("error", () => {}));
+  const quiet = new WebSocket(`ws://127.0.0.1:${port}`);
+  await Promise.all([once(quiet, "open"), ...guests.map((guest) => once(guest, "connect"))]);
+  guests[0].write("GET / HTTP/1.1\r\nHost");
+  const gone = Promise.all([once(quiet, "close"), ...guests.map((guest) => new Promise((resolve) => guest.resume().on("close", resolve)))]);
+  const before = performance.now();
+  await tub.close();
+  await gone;
+  assert.ok(performance.now() - before < 2500);
+});
+
+test("a listener that is closed leaves its connections, and does not wait for them", async (t) => {
+  const [server, client] = tubs(t, 2);
+  const listener = await server.listen("noise+ws://127.0.0.1:0");
+  const ref = client.getReference(server.registerReference(new Echo()));
+  assert.equal(await ref.echo(1), 1);
+  await listener.close();
+  assert.equal(await ref.echo(2), 2);
+});
+
+test("two tubs with one key are not found in one place", async (t) => {
+  const [first, client] = tubs(t, 2);
+  await first.listen("noise+ws://127.0.0.1:0");
+  const key = new Uint8Array(32).fill(9);
+  const one = first.makeTub({ key });
+  assert.throws(() => first.makeTub({ key }), /with that key/);
+  await one.close();
+  const other = first.makeTub({ key });
+  await one.close();
+  assert.equal(await client.getReference(other.registerReference(new Echo())).echo(1), 1);
+  await other.close();
+});
+
+test("hints of one reference do not spoil those of another", async (t) => {
+  const [server, client] = tubs(t, 2);
+  await server.listen("noise+ws://127.0.0.1:0");
+  const uri = server.registerReference(new Echo());
+  const lured = client.getReference(hints(uri, `url=ws://127.0.0.1:${await silent(t)}`));
+  assert.equal(await client.getReference(uri).echo(1), 1);
+  assert.equal(await lured.echo(2), 2);
+});
+
+test("a closed tub lets go of what leads back to it", async (t) => {
+  const [first] = tubs(t, 1);
+  await first.listen("noise+ws://127.0.0.1:0");
+  async function visit() {
+    const object = new Echo();
+    object.tub = first.makeTub();
+    object.tub.registerReference(object);
+    await object.tub.close();
+    return new WeakRef(object);
+  }
+  const seen = await Promise.all(Array.from({ length: 20 }, visit));
+  // To look at one keeps it for a while.
+  for (let i = 0; i < 20; i++) {
+    gc();
+    await sleep(20);
+  }
+  assert.equal(seen.filter((one) => one.deref()).length, 0);
+});
+
+test("an async function that fails when it is connected is reported, and ends nothing", async (t) => {
+  const [server, client] = tubs(t, 2);
+  await server.listen("noise+ws://127.0.0.1:0");
+  const uri = server.registerReference(new Echo());
+  const errors = t.mock.method(console, "error", () => {});
+  const reconnector = client.connectTo(uri, async (ref) => {
+    await ref.echo(1);
+    throw new Error("mine");
+  });
+  await until(() => errors.mock.callCount() > 0);
+  assert.equal(reconnector.state, "connected");
+  reconnector.stop();
 });

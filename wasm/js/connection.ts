@@ -147,6 +147,11 @@ export class Connection implements Dialler {
     }
   }
 
+  /** Has further ways to the peer tried while none was found: those of another reference may be wrong. */
+  goFurther(urls: string[]): void {
+    this.dialling?.goFurther(urls);
+  }
+
   // What the socket says.
 
   met(socket: Socket, way: number): void {

@@ -6,6 +6,9 @@ import { NOTHING, bytes, refresh, wasm } from "./wasm.js";
 /** How long a way may take before the next one is tried beside it, in milliseconds: RFC 8305, section 5. */
 const NEXT_WAY_MS = 250;
 
+/** So many ways to one peer are tried at once, whoever has named them. */
+const MOST_WAYS = 32;
+
 /** Who is told how it ends. */
 export interface Dialler extends SocketOwner {
   /** The peer was met there, by that way of the core's if it is encrypted. */
@@ -22,6 +25,7 @@ export function give(data: Uint8Array): void {
 /** The ways to a peer, each tried a little later than the one before. The first on which the peer is met is kept. */
 export class Dialling {
   private readonly left: string[];
+  private readonly tried: Set<string>;
   private readonly attempts = new Set<Attempt>();
   private readonly reasons: string[] = [];
   private timer: { cancel(): void } | undefined;
@@ -35,7 +39,18 @@ export class Dialling {
     private readonly dialler: Dialler,
   ) {
     this.left = [...urls];
+    this.tried = new Set(urls);
     this.next();
+  }
+
+  /** Tries these, too, but for those that it tries already. */
+  goFurther(urls: string[]): void {
+    for (const url of urls) {
+      if (this.hasEnded || this.tried.has(url) || this.tried.size >= MOST_WAYS) continue;
+      this.tried.add(url);
+      this.left.push(url);
+      this.next();
+    }
   }
 
   private next(): void {

@@ -1,6 +1,7 @@
 // The entry for Node: reads the module from disk, and brings WebSockets that listen.
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import type { AddressInfo } from "node:net";
+import { createServer } from "node:http";
+import type { AddressInfo, Socket as RawSocket } from "node:net";
 import { WebSocket, WebSocketServer } from "ws";
 import { initSync } from "./marotte_wasm.js";
 import { type Socket, type SocketOwner, platform } from "./platform.js";
@@ -15,7 +16,7 @@ function follow(socket: WebSocket, owner: SocketOwner, name: string): void {
   });
   socket.on("message", (data: Buffer, isBinary: boolean) => {
     if (isBinary) return owner.received(data);
-    socket.close(1003, "binary messages only");
+    goodbye(socket, 1003, "binary messages only");
     owner.lost(`${name} sent text where bytes were due`);
   });
   socket.on("error", (error) => (failure = error.message));
@@ -34,14 +35,16 @@ platform.connect = (url, owner, maxPayload) => {
 /** A peer that does not answer the closing handshake must not keep the process alive. */
 const CLOSING_MS = 1000;
 
+function goodbye(socket: WebSocket, code: number, reason: string): void {
+  if (socket.readyState === WebSocket.CONNECTING) return socket.terminate();
+  socket.close(code, reason);
+  setTimeout(() => socket.terminate(), CLOSING_MS).unref();
+}
+
 function adapt(socket: WebSocket): Socket {
   return {
     send: (data) => socket.send(data),
-    close(code, reason) {
-      if (socket.readyState === WebSocket.CONNECTING) return socket.terminate();
-      socket.close(code, reason);
-      setTimeout(() => socket.terminate(), CLOSING_MS).unref();
-    },
+    close: (code, reason) => goodbye(socket, code, reason),
     get bufferedAmount() {
       return socket.bufferedAmount;
     },
@@ -49,22 +52,36 @@ function adapt(socket: WebSocket): Socket {
 }
 
 platform.listen = async ({ host = "127.0.0.1", port = 0, url }, accept, maxPayload) => {
-  const server = new WebSocketServer({ host, port, maxPayload, perMessageDeflate: false, skipUTF8Validation: true });
-  await new Promise((resolve, reject) => {
-    server.once("listening", resolve);
+  const http = createServer((_, response) => response.writeHead(426, { connection: "close" }).end("a WebSocket is expected\n"));
+  const server = new WebSocketServer({ server: http, maxPayload, perMessageDeflate: false, skipUTF8Validation: true });
+  await new Promise<void>((resolve, reject) => {
     server.once("error", reject);
+    http.listen(port, host, resolve);
   });
-  server.on("connection", (socket) => {
+  // Those who have connected, and are no WebSocket yet.
+  const strangers = new Set<RawSocket>();
+  http.on("connection", (socket: RawSocket) => {
+    strangers.add(socket);
+    socket.once("close", () => strangers.delete(socket));
+  });
+  server.on("connection", (socket, request) => {
+    strangers.delete(request.socket);
     const owner = accept(adapt(socket));
     follow(socket, owner, "the peer");
     owner.opened();
   });
-  const actual = (server.address() as AddressInfo).port;
+  const actual = (http.address() as AddressInfo).port;
   const name = host.includes(":") ? `[${host}]` : host;
   return {
     port: actual,
     url: url ?? `ws://${name}:${actual}`,
-    close: () => new Promise((resolve) => server.close(() => resolve())),
+    // It is heard of no more at once; when the last connection has ended is their own affair.
+    close() {
+      server.close();
+      http.close();
+      for (const socket of strangers) socket.destroy();
+      return new Promise((resolve) => setImmediate(resolve));
+    },
   };
 };
 

@@ -6,6 +6,9 @@ import * as tape from "./tape.js";
 import type { Tub } from "./tub.js";
 import { wasm } from "./wasm.js";
 
+/** So many bytes may be said before there is a session: MOST_GREETING of the core's transports. */
+const MOST_GREETING = 64 << 10;
+
 interface Port {
   listener: Listener;
   isEncrypted: boolean;
@@ -25,12 +28,15 @@ export class Ports {
 
   /** A tub can be found at these ports from now on. */
   join(tub: Tub): void {
+    if (this.tubs.has(tub.designator)) throw new Error("a tub with that key is found here already; close it first, or take another key");
     this.tubs.set(tub.designator, tub);
     if (this.ports.length > 0) this.tell(tub);
   }
 
   /** A tub is found here no more. The last one closes the ports. */
   async leave(tub: Tub): Promise<void> {
+    // It may have left before, and another one with its key have come since.
+    if (this.tubs.get(tub.designator) !== tub) return;
     this.tubs.delete(tub.designator);
     const isOver = (port: Port): boolean => this.tubs.size === 0 || port.owner === tub;
     await Promise.all(this.ports.filter(isOver).map((port) => port.listener.close()));
@@ -43,8 +49,9 @@ export class Ports {
 
   async listen(tub: Tub, options: ListenOptions): Promise<Listener> {
     const isEncrypted = options.encrypted ?? false;
+    const arrivals = new Set<Arrival>();
     const accept = (socket: Socket): SocketOwner => {
-      if (isEncrypted) return new Arrival(this.tubs, socket, tub);
+      if (isEncrypted) return new Arrival(this.tubs, socket, tub, arrivals);
       const connection = Connection.accepted(tub, false);
       connection.socket = socket;
       return connection;
@@ -60,6 +67,7 @@ export class Ports {
       close: () => {
         this.ports = this.ports.filter((port) => port.listener !== listener);
         this.announce();
+        for (const arrival of arrivals) arrival.hangUp();
         return opened.close();
       },
     };
@@ -95,7 +103,13 @@ class Arrival implements SocketOwner {
   private isOver = false;
   private readonly timer: { cancel(): void };
 
-  constructor(private readonly tubs: Map<string, Tub>, private readonly socket: Socket, opener: Tub) {
+  constructor(
+    private readonly tubs: Map<string, Tub>,
+    private readonly socket: Socket,
+    opener: Tub,
+    private readonly arrivals: Set<Arrival>,
+  ) {
+    arrivals.add(this);
     this.timer = platform.delay(() => this.hangUp(), Math.min(opener.handshakeMs, 2 ** 31 - 1));
   }
 
@@ -104,6 +118,8 @@ class Arrival implements SocketOwner {
   received(data: Uint8Array): void {
     if (this.connection) return this.connection.received(data);
     if (this.isOver) return;
+    // As the core has it for the others; 34 bytes are enough.
+    if (this.heard.length + data.length > MOST_GREETING) return this.hangUp();
     if (this.heard.length > 0) {
       const joined = new Uint8Array(this.heard.length + data.length);
       joined.set(this.heard);
@@ -121,7 +137,7 @@ class Arrival implements SocketOwner {
     // Whoever wants somebody who is not here is not answered.
     const tub = this.tubs.get(key);
     if (!tub) return this.hangUp();
-    this.timer.cancel();
+    this.leave();
     this.connection = Connection.accepted(tub, true);
     this.connection.socket = this.socket;
     this.connection.opened();
@@ -131,12 +147,17 @@ class Arrival implements SocketOwner {
   lost(why: string): void {
     this.connection?.lost(why);
     this.isOver = true;
-    this.timer.cancel();
+    this.leave();
   }
 
-  private hangUp(): void {
+  hangUp(): void {
     this.isOver = true;
-    this.timer.cancel();
+    this.leave();
     this.socket.close(1000, "");
+  }
+
+  private leave(): void {
+    this.timer.cancel();
+    this.arrivals.delete(this);
   }
 }

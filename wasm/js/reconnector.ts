@@ -1,7 +1,7 @@
 // Keeping a connection to an object.
 import { report } from "./errors.js";
 import type { SturdyRef } from "./sturdy.js";
-import type { RemotePromise, RemoteReference } from "./types.js";
+import type { DisconnectWatcher, RemotePromise, RemoteReference } from "./types.js";
 import { dropWith, wasm } from "./wasm.js";
 
 /** How long a {@link Reconnector} waits between attempts, in milliseconds. */
@@ -38,6 +38,7 @@ export class Reconnector<T = any> implements AsyncIterable<RemoteReference<T>>, 
   #since = 0;
   #unseen: RemoteReference<T> | undefined;
   #wake: (() => void)[] = [];
+  #watcher: DisconnectWatcher | undefined;
   readonly #backoff: number;
 
   /** @internal */
@@ -83,6 +84,8 @@ export class Reconnector<T = any> implements AsyncIterable<RemoteReference<T>>, 
     clearTimeout(this.#timer);
     this.#state = "stopped";
     this.#reference = this.#unseen = undefined;
+    this.#watcher?.forget();
+    this.#watcher = undefined;
     this.#tell();
   }
 
@@ -124,14 +127,11 @@ export class Reconnector<T = any> implements AsyncIterable<RemoteReference<T>>, 
     this.#reference = this.#unseen = reference;
     // An object of this very tub's is never lost.
     if (typeof reference.notifyOnDisconnect === "function") {
-      reference.notifyOnDisconnect((reason) => this.#failed(reason, performance.now() - this.#since));
+      this.#watcher = reference.notifyOnDisconnect((reason) => this.#failed(reason, performance.now() - this.#since));
     }
     this.#tell();
-    try {
-      this.onConnect?.(reference);
-    } catch (error) {
-      report(error);
-    }
+    // It may be async.
+    new Promise<unknown>((resolve) => resolve(this.onConnect?.(reference))).catch(report);
   }
 
   #failed(error: Error, lastedMs: number): void {

@@ -7,7 +7,7 @@ import { Referenceable, slotOf } from "./objects.js";
 import { platform, type ListenOptions, type Listener } from "./platform.js";
 import { Ports } from "./ports.js";
 import { RemotePromiseState } from "./promise.js";
-import { SturdyRef, parse } from "./sturdy.js";
+import { type Parsed, SturdyRef, parse } from "./sturdy.js";
 import * as tape from "./tape.js";
 import { type ReconnectOptions, Reconnector } from "./reconnector.js";
 import type { RemotePromise, RemoteReference } from "./types.js";
@@ -288,7 +288,13 @@ export class Tub implements Origin {
   /** The swiss number of the URI that is kept in a file; a new one if there is none. */
   private swissOf(kept: string | undefined, file: string): Uint8Array {
     if (kept === undefined) return secret();
-    const { designator, swiss } = parse(kept);
+    let parsed: Parsed;
+    try {
+      parsed = parse(kept);
+    } catch (error) {
+      throw new Error(`${file} holds no ocapn:// reference`, { cause: error });
+    }
+    const { designator, swiss } = parsed;
     if (designator === this.designator) return Uint8Array.from(swiss, (char) => char.charCodeAt(0));
     throw new Error(`${file} holds a reference to an object of another tub's; a URI is kept only together with the tub's key`);
   }
@@ -428,6 +434,9 @@ export class Tub implements Origin {
     for (const reconnector of this.reconnectors) reconnector.stop();
     this.reconnectors.clear();
     for (const connection of this.connections) connection.abort("the tub was closed");
+    // What was registered may lead back to the tub.
+    this.#registered.clear();
+    wasm.tub_close(this.number);
     tubs[this.number] = new WeakRef(this);
     collected.register(this, this.number);
     return this.ports.leave(this);
@@ -454,13 +463,16 @@ export class Tub implements Origin {
     tape.putText(tape.STR, transport);
     tape.putText(tape.STR, designator);
     const known = Connection.numbered(wasm.connection_to(this.number, start, tape.end(start)) >>> 0);
-    if (known) return known;
+    if (known) {
+      known.goFurther(usableOf(urls));
+      return known;
+    }
     const peer = `${designator}.${transport}`;
     if (urls.length === 0) {
       throw new TypeError(`${peer} cannot be reached from JavaScript: its URI has no hint "url". Let the peer listen ` +
         "on a WebSocket, noise+ws:// or ws://, and use the URI that it gives out then (ocapn://….noise/s/…?url=ws://host:port).");
     }
-    const usable = urls.filter((url) => /^wss?:\/\//.test(url));
+    const usable = usableOf(urls);
     if (usable.length === 0) throw new TypeError(`the hint "url" must begin with ws:// or wss://: ${urls.join(", ")}`);
     return Connection.to(this, transport, designator, usable);
   }
@@ -561,6 +573,8 @@ export class Tub implements Origin {
 function secret(): Uint8Array {
   return crypto.getRandomValues(new Uint8Array(32));
 }
+
+const usableOf = (urls: string[]): string[] => urls.filter((url) => /^wss?:\/\//.test(url));
 
 /** The URLs among the hints: of several, the second is `url.2`, as the core's `Location` has it. */
 function urlsOf(hints: Record<string, string>): string[] {

@@ -184,6 +184,14 @@ pub fn tub_listens(number: u32, start: u32, len: u32) {
     }
 }
 
+/// Lets go of what was registered: the tub is closed.
+#[wasm_bindgen]
+pub fn tub_close(number: u32) {
+    if let Some(tub) = state::tub(number) {
+        drop(tub.vat.unregister_everything());
+    }
+}
+
 /// Forgets a tub whose connections have been closed.
 #[wasm_bindgen]
 pub fn tub_drop(number: u32) {

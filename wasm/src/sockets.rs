@@ -276,7 +276,11 @@ pub fn receive(number: u32, connection: u32, len: u32, budget: u32, now_ms: f64)
 fn greet(number: u32, bytes: &[u8]) -> Result<Option<Option<PublicKey>>, WireError> {
     let heard = state::with_greeting(number, |greeting| {
         Ok(match greeting.auth.receive(bytes)? {
-            Heard::Session => None,
+            Heard::Session => {
+                // Nothing was written before.
+                imports::wake(number);
+                None
+            }
             Heard::Met(key) => Some(Some(key)),
             Heard::Asked(answer) => {
                 greeting.message = Some(answer);
