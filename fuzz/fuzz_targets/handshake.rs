@@ -67,7 +67,7 @@ impl End {
     fn talk(&mut self, wire: Wire) {
         let config = Config {
             profile: self.profile,
-            limits: Limits::default(),
+            limits: Arc::default(),
             keys: Keys::from_seed([self.seed; 32]),
             location: self.place.clone(),
             reserved: self.to.is_none() && wire.authenticates(),
@@ -115,7 +115,7 @@ impl End {
             Stage::Arriving(mut arrival) => match arrival.receive(piece) {
                 Ok(None) => self.stage = Stage::Arriving(arrival),
                 Ok(Some(key)) if key == self.identity.public() => {
-                    let wire = arrival.admit(&self.identity, &Limits::default(), [4; 32]);
+                    let wire = arrival.admit(&self.identity, &Arc::default(), [4; 32]);
                     self.talk(wire);
                 }
                 _ => {}
@@ -154,7 +154,7 @@ fuzz_target!(|input: Input| {
         (Netlayer::WebSocket, Profile::ENDO_1_1),
     ];
     let (layer, profile) = layers[usize::from(input.layer) % layers.len()];
-    let limits = Limits::default();
+    let limits = Arc::new(Limits::default());
     let (server, client) = (
         Arc::new(Identity::from_seed([1; 32])),
         Arc::new(Identity::from_seed([2; 32])),

@@ -107,7 +107,7 @@ impl End {
         };
         let session = Session::new(Config {
             profile,
-            limits: limits.clone(),
+            limits: limits.clone().into(),
             keys: Keys::from_seed([seed; 32]),
             location: Location {
                 transport: "tcp-testing-only".to_owned(),

@@ -254,7 +254,7 @@ impl Listener {
             let mut guests = lock(&self.guests);
             guests.push(guest);
             // Now and then, so that it costs little.
-            if guests.len() % 64 == 0 {
+            if guests.len().is_multiple_of(64) {
                 guests
                     .extract_if(.., |guest| guest.get().has_ended())
                     .collect()

@@ -29,11 +29,14 @@ use crate::values::{PySturdyRef, Referenceable};
 #[derive(Clone)]
 struct Options {
     profile: Profile,
-    limits: Limits,
+    limits: Arc<Limits>,
     tracebacks: bool,
     introduce: bool,
     believe: bool,
 }
+
+/// A connection that is being made, and by what.
+type Dial = (Weak<Connection<PyHost>>, Py<Dialling>);
 
 /// What a tub, its ports and its connections share.
 pub(crate) struct Shared {
@@ -45,7 +48,7 @@ pub(crate) struct Shared {
     ports: Arc<Ports>,
     closed: AtomicBool,
     /// The connections that are being made, and by what.
-    dials: Mutex<Vec<(Weak<Connection<PyHost>>, Py<Dialling>)>>,
+    dials: Mutex<Vec<Dial>>,
     /// What ends with the tub.
     reconnectors: Mutex<Vec<Py<PyAny>>>,
 }
@@ -140,7 +143,7 @@ impl Shared {
     ) -> PyResult<Config> {
         Ok(Config {
             profile: self.options.profile,
-            limits: self.options.limits.clone(),
+            limits: Arc::clone(&self.options.limits),
             keys: Keys::from_seed(urandom(py)?),
             location,
             reserved: !dialled && wire.authenticates(),
@@ -161,7 +164,7 @@ impl Shared {
         &self.identity
     }
 
-    pub(crate) fn limits(&self) -> &Limits {
+    pub(crate) fn limits(&self) -> &Arc<Limits> {
         &self.options.limits
     }
 
@@ -257,7 +260,7 @@ impl Tub {
         let identity = identity(py, keyfile)?;
         let options = Options {
             profile,
-            limits: read_limits(limits)?,
+            limits: Arc::new(read_limits(limits)?),
             tracebacks,
             introduce,
             believe,
@@ -333,7 +336,7 @@ impl Tub {
                 swiss: urandom(py)?.to_vec(),
             },
         };
-        drop(self.shared.vat.register(sturdy.swiss.clone(), obj.unbind()));
+        drop(self.shared.vat.register(&sturdy.swiss, obj.unbind()));
         self.shared.ports.keep(&self.shared);
         Ok(sturdy.to_string())
     }

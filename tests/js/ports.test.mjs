@@ -335,3 +335,16 @@ test("an async function that fails when it is connected is reported, and ends no
   assert.equal(reconnector.state, "connected");
   reconnector.stop();
 });
+
+test("no more than so many connections come from one address", async (t) => {
+  const [server] = tubs(t, 1, { limits: { maxConnectionsPerAddress: 2 } });
+  const clients = tubs(t, 3);
+  await server.listen("noise+ws://127.0.0.1:0");
+  const uri = server.registerReference(new Echo());
+  const call = (n) => clients[n].getReference(uri).echo(n);
+  assert.deepEqual(await Promise.all([call(0), call(1)]), [0, 1]);
+  assert.ok((await failure(call(2))) instanceof DisconnectedError);
+  await clients[0].close();
+  let value;
+  await until(() => value === 2, () => call(2).then((it) => (value = it), () => {}));
+});

@@ -66,7 +66,8 @@ platform.listen = async ({ host = "127.0.0.1", port = 0, url }, accept, maxPaylo
   });
   server.on("connection", (socket, request) => {
     strangers.delete(request.socket);
-    const owner = accept(adapt(socket));
+    const owner = accept(adapt(socket), request.socket.remoteAddress ?? "");
+    if (!owner) return socket.terminate();
     follow(socket, owner, "the peer");
     owner.opened();
   });

@@ -38,7 +38,8 @@ export interface Listener {
 
 export interface Platform {
   connect(url: string, owner: SocketOwner, maxBytes: number): Socket;
-  listen(options: ListenOptions, accept: (socket: Socket) => SocketOwner, maxBytes: number): Promise<Listener>;
+  /** `accept` is told the address that a connection comes from; without an owner the connection ends. */
+  listen(options: ListenOptions, accept: (socket: Socket, from: string) => SocketOwner | undefined, maxBytes: number): Promise<Listener>;
   /** Puts into a secret file what `make` makes of what it held, unless that is the same, and returns it. */
   keep(path: string, make: (kept: string | undefined) => string): string;
   /** Runs `f` once this task's promise jobs are done, or nearly so. */

@@ -4,7 +4,7 @@ import { give } from "./dialling.js";
 import { platform, type ListenOptions, type Listener, type Socket, type SocketOwner } from "./platform.js";
 import * as tape from "./tape.js";
 import type { Tub } from "./tub.js";
-import { wasm } from "./wasm.js";
+import { NOTHING, wasm } from "./wasm.js";
 
 /** So many bytes may be said before there is a session: MOST_GREETING of the core's transports. */
 const MOST_GREETING = 64 << 10;
@@ -50,7 +50,23 @@ export class Ports {
   async listen(tub: Tub, options: ListenOptions): Promise<Listener> {
     const isEncrypted = options.encrypted ?? false;
     const arrivals = new Set<Arrival>();
-    const accept = (socket: Socket): SocketOwner => {
+    const visits = wasm.visits_new() >>> 0;
+    const accept = (socket: Socket, from: string): SocketOwner | undefined => {
+      const start = tape.begin();
+      tape.putText(tape.STR, from);
+      const visit = wasm.visit(visits, tub.maxPerAddress, start, tape.end(start)) >>> 0;
+      if (visit === NOTHING) return undefined;
+      const owner = admit(socket);
+      return {
+        opened: () => owner.opened(),
+        received: (data) => owner.received(data),
+        lost: (why) => {
+          wasm.visit_drop(visit);
+          owner.lost(why);
+        },
+      };
+    };
+    const admit = (socket: Socket): SocketOwner => {
       if (isEncrypted) return new Arrival(this.tubs, socket, tub, arrivals);
       const connection = Connection.accepted(tub, false);
       connection.socket = socket;
@@ -67,6 +83,7 @@ export class Ports {
       close: () => {
         this.ports = this.ports.filter((port) => port.listener !== listener);
         this.announce();
+        wasm.visits_drop(visits);
         for (const arrival of arrivals) arrival.hangUp();
         return opened.close();
       },

@@ -49,6 +49,8 @@ export interface Limits {
   maxArgumentBytes?: number;
   /** Most calls in a second, after a pause as many at once. Default: 1,000,000. */
   maxCallsPerSecond?: number;
+  /** Most connections that come from one address, of IPv6 from one network. Default: 16,384. In Node only. */
+  maxConnectionsPerAddress?: number;
   /** Longest time from connecting to an established session, in milliseconds. Default: 30,000. */
   handshakeMs?: number;
   /** Longest time without a byte from the peer, in milliseconds; 0, the default, for no end. */
@@ -158,6 +160,8 @@ export class Tub implements Origin {
   /** @internal */
   readonly handshakeMs: number;
   /** @internal */
+  readonly maxPerAddress: number;
+  /** @internal */
   readonly designator: string;
   /** @internal */
   readonly connections = new Set<Connection>();
@@ -178,6 +182,7 @@ export class Tub implements Origin {
     this.maxBytes = limits.maxMessageBytes ?? 64 << 20;
     // A message and its arguments are containers, too.
     this.maxDepth = Math.min(limits.maxDepth ?? 64, 1000) - 4;
+    this.maxPerAddress = limits.maxConnectionsPerAddress ?? 16_384;
     this.handshakeMs = limits.handshakeMs ?? 30_000;
     const start = tape.begin();
     tape.putText(tape.STR, profile);

@@ -138,7 +138,7 @@ pub fn tub_new(start: u32, len: u32, tracebacks: bool, introduce: bool, believe:
             Tub {
                 vat,
                 profile,
-                limits,
+                limits: Arc::new(limits),
                 identity,
                 places: RefCell::default(),
                 trace: RefCell::default(),
@@ -261,7 +261,7 @@ pub fn register(number: u32, start: u32, len: u32) -> u32 {
         location: tub.location(None),
         swiss: swiss.clone(),
     };
-    drop(tub.vat.register(swiss, object));
+    drop(tub.vat.register(&swiss, object));
     text_result(sturdy.to_string())
 }
 

@@ -14,6 +14,7 @@
 //! | `sockets.rs` | what JavaScript calls for its sockets |
 //! | `state.rs` | the numbers that JavaScript knows things by |
 //! | `tape.rs` | tape ↔ passable |
+//! | `visits.rs` | how many connections come from where |
 
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
@@ -27,9 +28,11 @@ mod panic;
 mod sockets;
 mod state;
 mod tape;
+mod visits;
 
 pub use backoff::*;
 pub use deferred::*;
 pub use exports::*;
 pub use panic::install;
 pub use sockets::*;
+pub use visits::*;

@@ -1,6 +1,7 @@
 //! What JavaScript calls for the sockets that it owns: bytes go in and out here.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use marotte::captp::{CloseReason, Config, Keys, PublicKey};
 use marotte::transport::{Heard, PeerAuth, Wire, WireError, meant};
@@ -55,7 +56,7 @@ pub fn connect(number: u32, kind: u32, start: u32, len: u32, now_ms: f64) -> u32
     let transport = if is_encrypted { "noise" } else { "websocket" };
     let config = Config {
         profile: tub.profile,
-        limits: tub.limits.clone(),
+        limits: Arc::clone(&tub.limits),
         keys: Keys::from_seed(keys),
         location: tub.location(Some(transport)),
         reserved: kind == ACCEPTED,
@@ -109,7 +110,7 @@ pub fn connect_to(number: u32, start: u32, len: u32, now_ms: f64) -> u32 {
     });
     let config = Config {
         profile: tub.profile,
-        limits: tub.limits.clone(),
+        limits: Arc::clone(&tub.limits),
         keys: Keys::from_seed(keys),
         location: tub.location(Some(&to.transport)),
         reserved: false,

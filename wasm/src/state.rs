@@ -24,7 +24,7 @@ use crate::tape::{self, BadTape, Out, Tape, tag};
 pub(crate) struct Tub {
     pub(crate) vat: Arc<Vat<JsHost>>,
     pub(crate) profile: Profile,
-    pub(crate) limits: Limits,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) identity: Arc<Identity>,
     /// Where it is found.
     pub(crate) places: RefCell<Vec<Location>>,

@@ -10,7 +10,10 @@ use crate::syrup::{Cursor, SyrupError, Token, Writer};
 
 /// A session's own Ed25519 key pair. Fresh for every connection.
 pub struct Keys {
-    signing: SigningKey,
+    seed: [u8; 32],
+    public: PublicKey,
+    /// What signing needs, which is large, until [`Self::rest`].
+    signing: Option<Box<SigningKey>>,
 }
 
 impl std::fmt::Debug for Keys {
@@ -23,20 +26,28 @@ impl std::fmt::Debug for Keys {
 impl Keys {
     /// Derives the pair from 32 secret random bytes.
     pub fn from_seed(seed: [u8; 32]) -> Self {
+        let signing = SigningKey::from_bytes(&seed);
         Self {
-            signing: SigningKey::from_bytes(&seed),
+            seed,
+            public: PublicKey(signing.verifying_key().to_bytes()),
+            signing: Some(Box::new(signing)),
         }
+    }
+
+    /// Makes these small: signing takes longer from now on. Sessions sign their hello, and then hardly ever.
+    pub(crate) fn rest(&mut self) {
+        self.signing = None;
     }
 
     /// The public half.
     pub fn public(&self) -> PublicKey {
-        PublicKey(self.signing.verifying_key().to_bytes())
+        self.public
     }
 
     /// The nth secret of a kind, which nobody can tell from random bytes who has not the key.
     pub(crate) fn secret(&self, kind: &[u8], n: u64) -> [u8; 32] {
         Sha256::new()
-            .chain_update(self.signing.as_bytes())
+            .chain_update(self.seed)
             .chain_update(kind)
             .chain_update(n.to_be_bytes())
             .finalize()
@@ -45,7 +56,11 @@ impl Keys {
 
     /// Signs bytes; the 64 bytes are R, then S.
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.signing.sign(message).to_bytes()
+        match &self.signing {
+            Some(signing) => signing.sign(message),
+            None => SigningKey::from_bytes(&self.seed).sign(message),
+        }
+        .to_bytes()
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Config {
     /// The dialect.
     pub profile: Profile,
     /// What the peer may make us hold.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
     /// Fresh keys, for this connection only.
     pub keys: Keys,
     /// Where we can be reached, as we tell the peer.
@@ -205,7 +205,7 @@ type Rest<P> = (
 ///   and [`answers`](Self::answers).
 pub struct Session<P: Payload> {
     profile: Profile,
-    limits: Limits,
+    limits: Arc<Limits>,
     keys: Keys,
     state: State,
     out: Outbox,
@@ -258,7 +258,7 @@ impl<P: Payload> std::fmt::Debug for Session<P> {
 impl<P: Payload> Session<P> {
     /// Begins a session and writes its start-session, unless that is
     /// [kept back](Config::reserved); both sides do so at once.
-    pub fn new(config: Config) -> Self {
+    pub fn new(mut config: Config) -> Self {
         let framing = if config.boundaries {
             Framing::Raw
         } else {
@@ -268,6 +268,7 @@ impl<P: Payload> Session<P> {
         let mut out = Outbox::new(framing, track, batch);
         let mut hello = Vec::new();
         write_start(&mut hello, &config);
+        config.keys.rest();
         let reserved = if config.reserved {
             Some((hello, Outbox::new(framing, track, batch)))
         } else {

@@ -8,6 +8,8 @@ mod hostile;
 mod random;
 mod vectors;
 
+use std::sync::Arc;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{
@@ -106,7 +108,7 @@ struct End {
 
 impl End {
     fn new(config: Config) -> Self {
-        let limits = config.limits.clone();
+        let limits = Arc::clone(&config.limits);
         Self {
             session: Session::new(config),
             events: Vec::new(),
@@ -228,7 +230,7 @@ fn config(name: &str, profile: Profile) -> Config {
     let first = if name == "alice" { 0 } else { 32 };
     Config {
         profile,
-        limits: Limits::default(),
+        limits: Arc::default(),
         keys: Keys::from_seed(std::array::from_fn(|i| first + i as u8)),
         location: location(name),
         reserved: false,

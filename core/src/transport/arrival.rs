@@ -83,7 +83,7 @@ impl Arrival {
     }
 
     /// The codec of the connection, for the tub that is meant. `seed` is 32 secret random bytes for it alone.
-    pub fn admit(self, identity: &Arc<Identity>, limits: &Limits, seed: Seed) -> Wire {
+    pub fn admit(self, identity: &Arc<Identity>, limits: &Arc<Limits>, seed: Seed) -> Wire {
         let wire = Wire::noise_heard(identity, limits, seed, self.stream);
         match self.socket {
             Some(socket) => wire.inside(*socket),

@@ -1,5 +1,7 @@
 //! Cutting a byte stream into messages.
 
+use std::sync::Arc;
+
 use crate::captp::{CloseReason, Framing};
 use crate::limits::Limits;
 use crate::syrup::{Cursor, SyrupError, Token};
@@ -19,7 +21,7 @@ use crate::syrup::{Cursor, SyrupError, Token};
 /// ```
 #[derive(Debug)]
 pub struct Deframer {
-    limits: Limits,
+    limits: Arc<Limits>,
     framing: Option<Framing>,
     /// The beginning of a message whose end has not come.
     partial: Vec<u8>,
@@ -52,7 +54,8 @@ enum Cut {
 
 impl Deframer {
     /// A deframer at the start of a stream.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: impl Into<Arc<Limits>>) -> Self {
+        let limits = limits.into();
         Self {
             limits,
             framing: None,

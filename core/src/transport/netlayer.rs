@@ -71,7 +71,7 @@ impl Netlayer {
     pub fn accept_plain(
         self,
         identity: &Arc<Identity>,
-        limits: &Limits,
+        limits: &Arc<Limits>,
         profile: Profile,
     ) -> Result<Wire, WireError> {
         match self {
@@ -212,7 +212,7 @@ pub const NEXT_WAY_MS: u64 = 250;
 pub fn ways_to(
     to: &Location,
     identity: &Arc<Identity>,
-    limits: &Limits,
+    limits: &Arc<Limits>,
     profile: Profile,
     seed: Seed,
 ) -> Result<Vec<Way>, Error> {
@@ -272,7 +272,7 @@ fn encrypted_ways(
     to: &Location,
     key: PublicKey,
     identity: &Arc<Identity>,
-    limits: &Limits,
+    limits: &Arc<Limits>,
     seed: Seed,
 ) -> Result<Option<Vec<Way>>, WireError> {
     let mut ways: Vec<Way> = Vec::new();

@@ -97,11 +97,11 @@ fn prologue(responder: &PublicKey) -> Vec<u8> {
 }
 
 impl NoiseCodec {
-    fn new(stage: Stage, limits: &Limits) -> Self {
+    fn new(stage: Stage, limits: &Arc<Limits>) -> Self {
         Self {
             stage,
             input: Vec::new(),
-            deframer: Deframer::new(limits.clone()),
+            deframer: Deframer::new(Arc::clone(limits)),
             output: Vec::new(),
             spare: Vec::new(),
         }
@@ -111,7 +111,7 @@ impl NoiseCodec {
     pub(super) fn initiator(
         identity: &Arc<Identity>,
         peer: PublicKey,
-        limits: &Limits,
+        limits: &Arc<Limits>,
         seed: Seed,
     ) -> Result<Self, WireError> {
         let prologue = prologue(&peer);
@@ -131,7 +131,7 @@ impl NoiseCodec {
     }
 
     /// The accepting end.
-    pub(super) fn responder(identity: &Arc<Identity>, limits: &Limits, seed: Seed) -> Self {
+    pub(super) fn responder(identity: &Arc<Identity>, limits: &Arc<Limits>, seed: Seed) -> Self {
         Self::new(Stage::AwaitsCall(Arc::clone(identity), seed), limits)
     }
 
@@ -364,7 +364,7 @@ mod tests {
     }
 
     fn pair(meant: u8) -> (End, End) {
-        let limits = Limits::default();
+        let limits = Arc::new(Limits::default());
         let initiator =
             NoiseCodec::initiator(&identity(1), identity(meant).public(), &limits, [1; 32])
                 .unwrap();

@@ -138,8 +138,8 @@ impl Wire {
     }
 
     /// A byte stream, such as TCP. Its framing is told from the first byte.
-    pub fn stream(limits: &Limits) -> Self {
-        Self::new(Kind::Stream(Deframer::new(limits.clone())))
+    pub fn stream(limits: &Arc<Limits>) -> Self {
+        Self::new(Kind::Stream(Deframer::new(Arc::clone(limits))))
     }
 
     /// The accepting end of a WebSocket, before its handshake. With an identity it shows that it has that key,
@@ -149,7 +149,7 @@ impl Wire {
     /// Never before bytes have come, but tungstenite's signature allows it.
     #[cfg(feature = "websocket")]
     pub fn websocket_server(
-        limits: &Limits,
+        limits: &Arc<Limits>,
         identity: Option<&Arc<Identity>>,
     ) -> Result<Self, WireError> {
         let auth = identity.map(|identity| Box::new(PeerAuth::asked(identity)));
@@ -165,7 +165,7 @@ impl Wire {
     #[cfg(feature = "websocket")]
     pub fn websocket_client(
         url: &str,
-        limits: &Limits,
+        limits: &Arc<Limits>,
         ask: Option<(PublicKey, &[u8; 32])>,
     ) -> Result<Self, WireError> {
         let mut codec = Box::new(WsCodec::client(url, limits)?);
@@ -189,7 +189,7 @@ impl Wire {
     pub fn noise_client(
         identity: &Arc<Identity>,
         peer: PublicKey,
-        limits: &Limits,
+        limits: &Arc<Limits>,
         seed: Seed,
     ) -> Result<Self, WireError> {
         let codec = NoiseCodec::initiator(identity, peer, limits, seed)?;
@@ -198,7 +198,7 @@ impl Wire {
 
     /// The accepting end of an encrypted stream. `seed` is 32 secret random bytes, for this connection only.
     #[cfg(feature = "noise")]
-    pub fn noise_server(identity: &Arc<Identity>, limits: &Limits, seed: Seed) -> Self {
+    pub fn noise_server(identity: &Arc<Identity>, limits: &Arc<Limits>, seed: Seed) -> Self {
         let codec = NoiseCodec::responder(identity, limits, seed);
         Self::new(Kind::Noise(Box::new(codec)))
     }
@@ -209,7 +209,7 @@ impl Wire {
     /// # Errors
     /// If the URL cannot be used.
     #[cfg(feature = "websocket")]
-    pub fn in_websocket_to(self, url: &str, limits: &Limits) -> Result<Self, WireError> {
+    pub fn in_websocket_to(self, url: &str, limits: &Arc<Limits>) -> Result<Self, WireError> {
         Ok(self.inside(WsCodec::client(url, &sealed(limits))?))
     }
 
@@ -218,7 +218,7 @@ impl Wire {
     /// # Errors
     /// Never before bytes have come.
     #[cfg(feature = "websocket")]
-    pub fn in_websocket(self, limits: &Limits) -> Result<Self, WireError> {
+    pub fn in_websocket(self, limits: &Arc<Limits>) -> Result<Self, WireError> {
         Ok(self.inside(WsCodec::server(&sealed(limits))?))
     }
 
@@ -226,7 +226,7 @@ impl Wire {
     #[cfg(feature = "websocket")]
     pub(super) fn noise_heard(
         identity: &Arc<Identity>,
-        limits: &Limits,
+        limits: &Arc<Limits>,
         seed: Seed,
         stream: Vec<u8>,
     ) -> Self {

@@ -52,6 +52,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
+use sha2::{Digest, Sha256};
+
 use crate::captp::{Config, Stats};
 use crate::host::{Host, Outcome, Ref, Reply};
 use crate::locator::Location;
@@ -62,8 +64,9 @@ use crate::trace::{self, Trace};
 /// [`TurnQueue`] are one such unit.)
 pub struct Vat<H: Host> {
     home: H::Home,
-    /// Registered objects by swiss number. Whoever knows the number may fetch the object.
-    registry: Mutex<HashMap<Vec<u8>, H::Object>>,
+    /// Registered objects by the digest of their swiss number: how long a look-up takes then says nothing about
+    /// how much of a number was right. Whoever knows the number may fetch the object.
+    registry: Mutex<HashMap<[u8; 32], H::Object>>,
     revoked: Arc<revoked::Revoked>,
     /// The objects that were revoked.
     kept: Mutex<Vec<H::Object>>,
@@ -166,13 +169,13 @@ impl<H: Host> Vat<H> {
 
     /// Lets whoever knows `swiss` fetch the object. What was registered under it before is
     /// returned.
-    pub fn register(&self, swiss: Vec<u8>, object: H::Object) -> Option<H::Object> {
-        lock(&self.registry).insert(swiss, object)
+    pub fn register(&self, swiss: &[u8], object: H::Object) -> Option<H::Object> {
+        lock(&self.registry).insert(digest(swiss), object)
     }
 
     /// Takes a registration back; references that were fetched before stay good.
     pub fn unregister(&self, swiss: &[u8]) -> Option<H::Object> {
-        lock(&self.registry).remove(swiss)
+        lock(&self.registry).remove(&digest(swiss))
     }
 
     /// Takes all registrations back, because the vat is to be used no more: what was registered may lead back
@@ -189,17 +192,17 @@ impl<H: Host> Vat<H> {
         let its: Vec<_> = registry
             .iter()
             .filter(|(_, object)| H::identity(object) == identity)
-            .map(|(swiss, _)| swiss.clone())
+            .map(|(digest, _)| *digest)
             .collect();
         its.iter()
-            .filter_map(|swiss| registry.remove(swiss))
+            .filter_map(|digest| registry.remove(digest))
             .collect()
     }
 
     /// The object registered under `swiss`.
     pub fn registered(&self, cx: H::Cx<'_>, swiss: &[u8]) -> Option<H::Object> {
         lock(&self.registry)
-            .get(swiss)
+            .get(&digest(swiss))
             .map(|object| H::dup_object(cx, object))
     }
 
@@ -280,6 +283,10 @@ impl<H: Host> Vat<H> {
         };
         self.settle(cx, promise, outcome);
     }
+}
+
+fn digest(swiss: &[u8]) -> [u8; 32] {
+    Sha256::digest(swiss).into()
 }
 
 /// True if a promise has settled.

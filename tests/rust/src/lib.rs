@@ -79,7 +79,7 @@ impl Side {
 
     /// Lets peers fetch an object by its name.
     pub fn register(&self, name: &str, object: Arc<dyn Referenceable>) {
-        self.vat.register(name.as_bytes().to_vec(), object);
+        self.vat.register(name.as_bytes(), object);
     }
 
     /// Runs turns and tasks until none can go on.
@@ -217,7 +217,7 @@ impl End {
         };
         let config = Config {
             profile,
-            limits: limits.clone(),
+            limits: limits.clone().into(),
             keys: Keys::from_seed([seed; 32]),
             location,
             reserved: false,
@@ -246,7 +246,7 @@ impl End {
     fn config(location: Location, seed: u8) -> Config {
         Config {
             profile: Profile::MAROTTE,
-            limits: Limits::default(),
+            limits: Limits::default().into(),
             keys: Keys::from_seed([seed; 32]),
             location,
             reserved: false,

@@ -289,7 +289,7 @@ fn slow(handshake_ms: u64, now_ms: u64) -> Config {
         ..Limits::default()
     };
     Config {
-        limits,
+        limits: limits.into(),
         now_ms,
         ..config("alice", Profile::MAROTTE)
     }

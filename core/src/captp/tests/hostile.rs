@@ -1,12 +1,14 @@
 //! Messages that no honest peer sends: each ends the session, and the peer hears why.
 
+use std::sync::Arc;
+
 use super::{CloseReason, End, Limits, Pair, Profile, Target, config};
 use crate::syrup::tests::tree::unhex;
 
 /// Sends `message` from b to an open session; returns the reason that b is told.
 fn refused_under(limits: Limits, message: &[u8]) -> String {
     let mut config_a = config("alice", Profile::MAROTTE);
-    config_a.limits = limits;
+    config_a.limits = limits.into();
     let mut pair = Pair::with(config_a, config("bob", Profile::MAROTTE)).opened();
     let Err(CloseReason::Protocol(reason)) = pair.a.receive(message) else {
         panic!("not refused: {}", message.escape_ascii());
@@ -242,7 +244,7 @@ fn references_beyond_the_limit_are_refused_by_name() {
         format!("<10'op:deliver<11'desc:export0+>[{references}]ff>")
     };
     let mut config_a = config("alice", Profile::MAROTTE);
-    config_a.limits = limits.clone();
+    config_a.limits = limits.clone().into();
     let mut pair = Pair::with(config_a, config("bob", Profile::MAROTTE)).opened();
     pair.a.receive(call(3).as_bytes()).unwrap();
     let reason = refused_under(limits, call(4).as_bytes());
@@ -262,7 +264,7 @@ fn answers_beyond_the_limit_are_refused_by_name() {
 #[test]
 fn a_frame_beyond_the_limit_is_refused_before_it_has_arrived() {
     let mut config_a = config("alice", Profile::MAROTTE);
-    config_a.limits.max_message_bytes = 1_000;
+    Arc::make_mut(&mut config_a.limits).max_message_bytes = 1_000;
     let mut pair = Pair::with(config_a, config("bob", Profile::MAROTTE)).opened();
     pair.a.feed(b"1001:");
     assert!(
@@ -281,7 +283,7 @@ fn a_frame_beyond_the_limit_is_refused_before_it_has_arrived() {
 #[test]
 fn a_raw_message_beyond_the_limit_is_refused_before_it_has_arrived() {
     let mut config_a = config("alice", Profile::SUITE_2026_02);
-    config_a.limits.max_message_bytes = 1_000;
+    Arc::make_mut(&mut config_a.limits).max_message_bytes = 1_000;
     let mut pair = Pair::with(config_a, config("bob", Profile::SUITE_2026_02)).opened();
     pair.a.feed(b"<10'op:deliver<11'desc:export0+>[2000:");
     assert!(
@@ -294,7 +296,7 @@ fn a_raw_message_beyond_the_limit_is_refused_before_it_has_arrived() {
 #[test]
 fn a_peer_that_calls_too_often_is_cut_off() {
     let mut config_a = config("alice", Profile::SUITE_2026_02);
-    config_a.limits.max_calls_per_second = 5;
+    Arc::make_mut(&mut config_a.limits).max_calls_per_second = 5;
     let mut pair = Pair::with(config_a, config("bob", Profile::SUITE_2026_02)).opened();
     for round in 0..3 {
         pair.a.session.note_read(1, 10_000 + 1_000 * round);
@@ -312,7 +314,7 @@ fn a_peer_that_calls_too_often_is_cut_off() {
 #[test]
 fn a_peer_that_is_silent_is_cut_off_where_that_was_asked_for() {
     let mut config_a = config("alice", Profile::SUITE_2026_02);
-    config_a.limits.idle_ms = 500;
+    Arc::make_mut(&mut config_a.limits).idle_ms = 500;
     let mut pair = Pair::with(config_a, config("bob", Profile::SUITE_2026_02)).opened();
     assert_eq!(pair.b.session.deadline_ms(), None, "by default it is not");
     pair.a.session.note_read(1, 10_000);
@@ -346,7 +348,7 @@ fn limits_of_no_limit_are_legal() {
     };
     for profile in Profile::ALL {
         let mut config_a = config("alice", profile);
-        config_a.limits = limits.clone();
+        config_a.limits = limits.clone().into();
         let mut pair = Pair::with(config_a, config("bob", profile)).opened();
         pair.b.call(Target::Export(0), "m", b"[<4'null>12+]", "q");
         pair.run();

@@ -177,7 +177,7 @@ impl Ports {
         let accepting = Accepting {
             socket,
             netlayer,
-            limits: tub.limits().clone(),
+            limits: Arc::clone(tub.limits()),
             ports: Arc::downgrade(self),
             runtime: tub.runtime().clone(),
             owner: key,
@@ -207,7 +207,7 @@ struct Accepting {
     socket: Socket,
     netlayer: Netlayer,
     /// Those of the tub that has opened the port: before it is known who is wanted they hold for all.
-    limits: Limits,
+    limits: Arc<Limits>,
     ports: Weak<Ports>,
     runtime: Handle,
     owner: PublicKey,

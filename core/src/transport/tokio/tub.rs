@@ -91,6 +91,8 @@ pub(super) struct Inner {
     runtime: Handle,
     designator: String,
     identity: Arc<Identity>,
+    /// Those of the options, for connections to share.
+    limits: Arc<Limits>,
     options: TubOptions,
     epoch: Instant,
     /// Where we are found.
@@ -230,6 +232,7 @@ impl Tub {
             runtime: handle,
             designator: identity.designator(),
             identity,
+            limits: Arc::new(options.limits.clone()),
             options,
             epoch: Instant::now(),
             ports,
@@ -327,7 +330,7 @@ impl Tub {
     ) -> io::Result<String> {
         let location = self.its_location().map_err(io::Error::other)?;
         let kept = SturdyRef::load_or_create(path, &location, random)?;
-        self.0.vat.register(kept.swiss.clone(), Arc::new(object));
+        self.0.vat.register(&kept.swiss, Arc::new(object));
         Ok(kept.to_string())
     }
 
@@ -351,7 +354,7 @@ impl Tub {
             Some(name) => name.as_bytes().to_vec(),
             None => random().to_vec(),
         };
-        self.0.vat.register(swiss.clone(), object);
+        self.0.vat.register(&swiss, object);
         Ok(SturdyRef { location, swiss }.to_string())
     }
 
@@ -439,7 +442,7 @@ impl Tub {
     /// # server.listen_noise("127.0.0.1:0").await?;
     /// # let uri = server.register_reference(Status, None)?;
     /// let tub = marotte::Tub::new();
-    /// let status = tub.connect_to(&uri, |status| status.send_only("subscribe", &()))?;
+    /// let status = tub.connect_to(&uri, |_| println!("connected"))?;
     /// status.reference().await.expect("it goes on").send("subscribe", &()).when::<()>().await?;
     /// # Ok(())
     /// # }
@@ -559,7 +562,7 @@ impl Inner {
         let wakeup = Arc::new(Wakeup::default());
         let config = Config {
             profile: self.options.profile,
-            limits: self.options.limits.clone(),
+            limits: Arc::clone(&self.limits),
             keys: Keys::from_seed(random()),
             location: announced,
             reserved: to.is_none() && wire.authenticates(),
@@ -619,7 +622,7 @@ impl Inner {
             self.further_ways(&connection, to);
             return Ok(connection);
         }
-        let limits = &self.options.limits;
+        let limits = &self.limits;
         let ways = ways_to(to, &self.identity, limits, self.options.profile, random())?;
         let began = self.begin(self.announced(&to.transport), &ways[0].wire, Some(to));
         let connection = Arc::clone(&began.0);
@@ -683,7 +686,7 @@ impl Inner {
             return;
         }
         dial.tried.push(to.hints.clone());
-        let limits = &self.options.limits;
+        let limits = &self.limits;
         // Of those that lead nowhere the reference's own connection would have told.
         let ways = ways_to(to, &self.identity, limits, self.options.profile, random());
         for way in ways.into_iter().flatten() {
@@ -715,8 +718,8 @@ impl Inner {
         &self.identity
     }
 
-    pub(super) fn limits(&self) -> &Limits {
-        &self.options.limits
+    pub(super) fn limits(&self) -> &Arc<Limits> {
+        &self.limits
     }
 
     pub(super) fn profile(&self) -> Profile {
