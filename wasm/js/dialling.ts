@@ -126,8 +126,12 @@ class Attempt implements SocketOwner {
 
   lost(why: string): void {
     if (this.state === "met") return this.dialler.lost(why);
+    if (this.state === "greeting") this.fail(`cannot connect to ${this.url}: ${why}, without showing the key that the reference names`);
+    else this.fail(why);
+  }
+
+  private fail(reason: string): void {
     if (this.state === "over") return;
-    const reason = this.state === "greeting" ? `cannot connect to ${this.url}: ${why}` : why;
     this.abandon();
     this.dialling.failed(this, reason);
   }
@@ -151,7 +155,7 @@ class Attempt implements SocketOwner {
     if (how === 1) return this.meet();
     if (how === 0) return;
     tape.read(wasm.result_address());
-    this.lost(tape.getString() ?? "it is somebody else");
+    this.fail(`cannot connect to ${this.url}: ${tape.getString()}`);
   }
 
   private meet(): void {
