@@ -90,3 +90,37 @@ RUNS = [
 @pytest.mark.parametrize(("client", "server", "scheme", "check"), RUNS)
 def test_client_and_server_agree(client, server, scheme, check):
     assert outcome(client, server, scheme)[check] == "ok"
+
+
+LANGUAGES = ["rust", "python", "node"]
+
+
+@pytest.fixture(scope="module")
+def served():
+    """A URI of an encrypted server in each language."""
+    serving = {
+        language: subprocess.Popen(
+            [*command(language), "serve", "noise+ws"], stdout=subprocess.PIPE, text=True
+        )
+        for language in LANGUAGES
+    }
+    yield {language: server.stdout.readline().strip() for language, server in serving.items()}
+    for server in serving.values():
+        server.kill()
+        server.communicate()
+
+
+@pytest.mark.parametrize("receiver", LANGUAGES)
+@pytest.mark.parametrize("exporter", LANGUAGES)
+@pytest.mark.parametrize("gifter", LANGUAGES)
+def test_hand_off(gifter, exporter, receiver, served):
+    """Who is introduced to an object calls it over a connection of its own: no call comes by the gifter."""
+    done = subprocess.run(
+        [*command(gifter), "introduce", served[exporter], served[receiver]],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    # Where both are one it is an object of its own that comes back.
+    assert (done.stderr, done.stdout, done.returncode) == ("", "calls received 0\n", 0)

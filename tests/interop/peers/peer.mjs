@@ -31,6 +31,14 @@ class Service extends Referenceable {
   async sum(one, other) {
     return (await one) + other;
   }
+  #kept;
+  keep(thing) {
+    this.#kept = thing;
+    return thing.depth();
+  }
+  kept() {
+    return this.#kept.depth();
+  }
 }
 
 class Listener extends Referenceable {
@@ -117,11 +125,22 @@ async function chains(uri) {
   await tub.close();
 }
 
+/** Passes an object of the one to the other, which is to call it without us. */
+async function introduce(exporter, receiver) {
+  const tub = new Tub({ profile: process.env.PROFILE, introduce: true });
+  const thing = await tub.getReference(exporter).next();
+  const to = await tub.getReference(receiver);
+  assert.equal(await to.keep(thing), 1);
+  assert.equal(await to.kept(), 1);
+  console.log("calls received", tub.stats().calls_received);
+  await tub.close();
+}
+
 async function serve(scheme) {
   const tub = new Tub({ profile: process.env.PROFILE });
   await tub.listen(`${scheme}://127.0.0.1:0`);
   console.log(tub.registerReference(new Service()));
 }
 
-const [, , command, argument] = process.argv;
-await { call, chains, serve }[command](argument);
+const [, , command, ...words] = process.argv;
+await { call, chains, introduce, serve }[command](...words);

@@ -41,6 +41,14 @@ class Service(marotte.Referenceable):
     async def remote_sum(self, one, other):
         return await one + other
 
+    def remote_keep(self, thing):
+        self.kept = thing
+        # It may be one of our own.
+        return marotte.send(thing).depth()
+
+    def remote_kept(self):
+        return marotte.send(self.kept).depth()
+
 
 class Listener(marotte.Referenceable):
     """Notes what it is told, and answers how often it was."""
@@ -144,6 +152,16 @@ async def chains(uri):
                 print(json.dumps({"length": length, "ms": ms, "round_trips": trips}))
 
 
+async def introduce(exporter, receiver):
+    """Passes an object of the one to the other, which is to call it without us."""
+    with marotte.Tub(profile=PROFILE, introduce=True) as tub:
+        thing = await tub.getReference(exporter).next()
+        to = await tub.getReference(receiver)
+        assert await to.keep(thing) == 1
+        assert await to.kept() == 1
+        print("calls received", tub.stats()["calls_received"])
+
+
 async def serve(scheme):
     tub = marotte.Tub(profile=PROFILE)
     tub.listen(f"{scheme}://127.0.0.1:0")
@@ -153,4 +171,5 @@ async def serve(scheme):
 
 if __name__ == "__main__":
     commands = {"serve": serve, "call": call, "chain": end_of_chain, "chains": chains}
-    asyncio.run(commands[sys.argv[1]](sys.argv[2]))
+    commands["introduce"] = introduce
+    asyncio.run(commands[sys.argv[1]](*sys.argv[2:]))

@@ -14,6 +14,7 @@ use marotte::{Error, Promise, Reference, Symbol, Tub, Value};
 #[derive(Clone, Default)]
 struct Service {
     depth: i32,
+    kept: Arc<Mutex<Option<Reference>>>,
 }
 
 #[marotte::remote]
@@ -21,6 +22,7 @@ impl Service {
     fn next(&self) -> Reference {
         Reference::new(Self {
             depth: self.depth + 1,
+            ..Self::default()
         })
     }
 
@@ -42,6 +44,18 @@ impl Service {
 
     fn call(&self, listener: Reference, value: Value) -> Promise {
         listener.send("notify", &(value,))
+    }
+
+    fn keep(&self, thing: Reference) -> Promise {
+        let depth = thing.send("depth", &());
+        *self.kept.lock().expect("nobody panics here") = Some(thing);
+        depth
+    }
+
+    fn kept(&self) -> Result<Promise, String> {
+        let kept = self.kept.lock().expect("nobody panics here");
+        let thing = kept.as_ref().ok_or("nothing was kept")?;
+        Ok(thing.send("depth", &()))
     }
 
     async fn sum(&self, one: Promise, other: i64) -> Result<i64, Error> {
@@ -195,9 +209,23 @@ async fn main() {
             let end = builder.send("itself", &()).send("echo", &("end",));
             println!("{}", end.when::<String>().await.expect("it arrives"));
         }
+        ["introduce", exporter] => introduce(exporter, &args[2]).await.expect("they meet"),
         ["chains", uri] => chains(&tub, uri).await.expect("every chain ends"),
         _ => panic!("usage: interop_peer serve tcp|ws, or interop_peer call URI"),
     }
+}
+
+/// Passes an object of the one to the other, which is to call it without us.
+async fn introduce(exporter: &str, receiver: &str) -> Result<(), Error> {
+    let mut options = TubOptions::default();
+    options.introduce = true;
+    let tub = Tub::with_options(options);
+    let thing: Reference = tub.get_reference(exporter).send("next", &()).when().await?;
+    let to: Reference = tub.get_reference(receiver).when().await?;
+    assert_eq!(to.send("keep", &(&thing,)).when::<i32>().await?, 1);
+    assert_eq!(to.send("kept", &()).when::<i32>().await?, 1);
+    println!("calls received {}", tub.stats().calls_received);
+    Ok(())
 }
 
 async fn chains(tub: &Tub, uri: &str) -> Result<(), Error> {
