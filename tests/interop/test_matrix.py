@@ -46,6 +46,11 @@ def command(language):
     return [shutil.which("node") or "node", str(PEERS / "peer.mjs")]
 
 
+def complaints(done):
+    """What a program has written to stderr; but asyncio's debug mode says there, too, that a machine is slow."""
+    return [line for line in done.stderr.splitlines() if not line.startswith("Executing <")]
+
+
 @functools.cache
 def outcome(client, server, scheme):
     """What each check of a client said; run once for all the tests that ask."""
@@ -65,7 +70,7 @@ def outcome(client, server, scheme):
             env=env,
         )
         assert done.returncode == 0, done.stderr
-        assert done.stderr == ""
+        assert complaints(done) == []
         return dict(line.split(" ", 1) for line in done.stdout.splitlines())
     finally:
         serving.kill()
@@ -123,4 +128,4 @@ def test_hand_off(gifter, exporter, receiver, served):
         check=False,
     )
     # Where both are one it is an object of its own that comes back.
-    assert (done.stderr, done.stdout, done.returncode) == ("", "calls received 0\n", 0)
+    assert (complaints(done), done.stdout, done.returncode) == ([], "calls received 0\n", 0)
