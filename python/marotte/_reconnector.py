@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 class Reconnector:
     """Keeps a connection to an object: see :meth:`marotte.Tub.connectTo`, which makes these.
 
-    It can be iterated over: ``async for reference in tub.connectTo(uri)`` gives the object whenever
-    a connection to it was made, until it is stopped.
+    It can be iterated over, by one loop at a time: ``async for reference in tub.connectTo(uri)``
+    gives the object whenever a connection to it was made, until it is stopped. Leaving the loop does
+    not stop it.
 
     >>> import asyncio, marotte
     >>> async def main():

@@ -19,8 +19,8 @@ export interface Connector<T> {
 }
 
 /**
- * Keeps a connection to an object: see {@link Tub.connectTo}, which makes these. It can be iterated over: that gives the
- * object whenever a connection to it was made, until it is stopped.
+ * Keeps a connection to an object: see {@link Tub.connectTo}, which makes these. It can be iterated over, by one loop at a
+ * time: that gives the object whenever a connection to it was made, until it is stopped. Leaving the loop does not stop it.
  *
  * @example
  * ```ts
