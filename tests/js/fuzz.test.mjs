@@ -89,7 +89,7 @@ test("a wire that spoils messages breaks connections, nothing else", async () =>
     const [here, there] = wire((data) => (chance && random(chance) === 0 ? spoil(data) : data));
     here.owner = owner;
     setImmediate(() => {
-      there.owner = accept(there.socket);
+      there.owner = accept(there.socket, "memory");
       there.owner.opened();
       owner.opened();
     });

@@ -14,6 +14,9 @@ thread_local! {
     static VISIT: RefCell<Slab<Visit>> = const { RefCell::new(Slab::new()) };
 }
 
+/// Instead of a place: whoever comes from nowhere that has an address is not counted.
+const UNCOUNTED: u32 = NOTHING - 1;
+
 /// The counts of a new listener.
 #[wasm_bindgen]
 pub fn visits_new() -> u32 {
@@ -26,12 +29,14 @@ pub fn visits_drop(number: u32) {
     VISITS.with_borrow_mut(|visits| visits.remove(number));
 }
 
-/// A place for one more connection, or nothing if there are `most` from there. Tape: the address.
+/// A place for one more connection, or nothing if there are `most` from there. Tape: the address. Of a place that
+/// is none, [`visit_drop`] does nothing.
 #[wasm_bindgen]
 pub fn visit(number: u32, most: f64, start: u32, len: u32) -> u32 {
     let from = with_input(start, len, |mut tape| tape.str().map(str::parse));
-    // Whoever comes from nowhere is not counted.
-    let Ok(Ok(from)) = from else { return NOTHING };
+    let Ok(Ok(from)) = from else {
+        return UNCOUNTED;
+    };
     let visit = VISITS.with_borrow(|visits| visits.get(number)?.admit(from, most as usize));
     visit.map_or(NOTHING, |visit| {
         VISIT.with_borrow_mut(|all| all.insert(visit))
