@@ -52,7 +52,12 @@ fn beside(path: &Path, text: &str, f: impl FnOnce(&Path) -> io::Result<()>) -> i
 
 /// Makes the file, which must not be there; it is whole from the beginning.
 pub(crate) fn create(path: &Path, text: &str) -> io::Result<()> {
-    beside(path, text, |new| std::fs::hard_link(new, path))
+    beside(path, text, |new| match std::fs::hard_link(new, path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        // Not every file system has links.
+        Err(_) => std::fs::rename(new, path),
+        Ok(()) => Ok(()),
+    })
 }
 
 /// Puts something else into the file; whoever reads it meanwhile sees the one or the other.

@@ -128,7 +128,12 @@ class Reconnector:
                 raise StopAsyncIteration
             promise, resolver = makePromise()
             self._waiting.append(resolver)
-            await promise
+            try:
+                await promise
+            finally:
+                # Whoever waits may be cancelled.
+                if resolver in self._waiting:
+                    self._waiting.remove(resolver)
         reference, self._unseen = self._unseen, None
         return reference
 

@@ -197,7 +197,9 @@ pub(crate) fn log_note(py: Python<'_>, note: &Note<'_>) {
         Note::Closed { reason, broke, .. } => {
             let level = if *broke { "info" } else { "debug" };
             // It may be a peer's own words: no line breaks, and nothing to be filled in.
-            let reason = reason.to_string().escape_debug().to_string();
+            const LONGEST: usize = 1_000;
+            let reason = reason.to_string();
+            let reason: String = reason.escape_debug().take(LONGEST).collect();
             let reason = reason.replace('%', "%%");
             (level, format!("connection closed: %s: {reason}"))
         }

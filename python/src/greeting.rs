@@ -9,7 +9,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::stream::{Got, Stream};
+use crate::stream::{self, Got, Stream};
 
 /// What is said before a session. Of the two, one end is called, once.
 pub(crate) trait Talk: Send {
@@ -200,12 +200,7 @@ impl Greeting {
         fd: i32,
         callback: Option<&str>,
     ) -> PyResult<()> {
-        let runner = self.runner.bind(slf.py());
-        match callback {
-            Some(callback) => runner.call_method1(what, (fd, slf.getattr(callback)?))?,
-            None => runner.call_method1(what, (fd,))?,
-        };
-        Ok(())
+        stream::watch(self.runner.bind(slf.py()), slf, what, fd, callback)
     }
 
     /// Hears what was read, and says what there is to say.
@@ -314,9 +309,10 @@ impl Greeting {
     // Its timer leads back to it.
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.runner)?;
-        match &*self.lock() {
-            Some(talking) => visit.call(&talking.timer),
-            None => Ok(()),
+        // What is in use is not garbage.
+        match self.talking.try_lock().as_deref() {
+            Ok(Some(talking)) => visit.call(&talking.timer),
+            _ => Ok(()),
         }
     }
 

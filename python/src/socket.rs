@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use crate::dialling::Dialling;
 use crate::errors::{aside, log_exception};
 use crate::host::{PyHost, PyVat};
-use crate::stream::{Got, Stream};
+use crate::stream::{self, Got, Stream};
 
 /// Bytes read at once.
 const READ_SIZE: usize = 256 << 10;
@@ -321,11 +321,7 @@ impl Socket {
         callback: Option<&str>,
     ) -> PyResult<()> {
         let runner = self.vat.home().runner(slf.py())?;
-        match callback {
-            Some(callback) => runner.call_method1(what, (fd, slf.getattr(callback)?))?,
-            None => runner.call_method1(what, (fd,))?,
-        };
-        Ok(())
+        stream::watch(runner, slf, what, fd, callback)
     }
 
     /// The stream is connected: say hello and listen.

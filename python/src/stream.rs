@@ -5,7 +5,23 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 
 use marotte::transport::keep_alive;
+use pyo3::prelude::*;
 use socket2::{Domain, SockAddr, Socket, Type};
+
+/// Has the loop's `add_reader` and the like called for a socket: with a method of `owner`, or without one.
+pub(crate) fn watch<T>(
+    runner: &Bound<'_, PyAny>,
+    owner: &Bound<'_, T>,
+    what: &str,
+    fd: RawFd,
+    method: Option<&str>,
+) -> PyResult<()> {
+    match method {
+        Some(method) => runner.call_method1(what, (fd, owner.as_any().getattr(method)?))?,
+        None => runner.call_method1(what, (fd,))?,
+    };
+    Ok(())
+}
 
 /// What a read has given.
 pub(crate) enum Got {

@@ -552,8 +552,5 @@ async def test_what_is_released_while_descriptors_are_out_is_told_all_the_same()
     with marotte.Tub() as server:
         server.listen("tcp://127.0.0.1:0")
         async with faulty("release", uri=server.registerReference(Maker())) as client:
-            assert await client.hear() == "connected"
-            resource.prlimit(client.pid, resource.RLIMIT_NOFILE, (3, 1024))
-            client.tell("make and drop")
             assert await client.hear() == "dropped"
             await until(lambda: tables(server) == SERVING)

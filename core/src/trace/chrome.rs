@@ -20,7 +20,7 @@ impl Trace {
     /// ```
     pub fn to_chrome_json(&self) -> String {
         let notes = lock(&self.notes);
-        let process = process(&self.name);
+        let process = process(&self.id);
         let mut out = String::from("{\"traceEvents\":[");
         let name = text(&self.name);
         let _ = write!(

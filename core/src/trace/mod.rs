@@ -17,7 +17,7 @@ mod chrome;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::sync::lock;
@@ -27,6 +27,16 @@ pub(crate) type Arrow = Arc<str>;
 
 /// What a message is called that has no selector.
 pub(crate) const CALL: &str = "(call)";
+
+/// So many letters of a name are noted: a peer may choose it, and its length.
+const LONGEST: usize = 80;
+
+fn label(what: &str) -> &str {
+    match what.char_indices().nth(LONGEST) {
+        Some((end, _)) => &what[..end],
+        None => what,
+    }
+}
 
 /// What happened.
 enum Event {
@@ -50,6 +60,9 @@ enum Event {
 /// The notes of one vat: see [`Vat::trace`](crate::vat::Vat::trace).
 pub struct Trace {
     name: Arc<str>,
+    /// What the names of its own arrows begin with, unlike those of other traces in one picture.
+    id: Box<str>,
+    has_ended: AtomicBool,
     clock_us: Box<dyn Fn() -> u64 + Send + Sync>,
     notes: Mutex<Notes>,
 }
@@ -151,7 +164,7 @@ impl Suspended {
     /// Runs `f` as a further turn, caused by the first.
     pub fn go_on<T>(&self, f: impl FnOnce() -> T) -> T {
         let because = self.trace.wait_arrow(self.number);
-        let _turn = self.trace.turn(Arc::clone(&self.what), Some(because));
+        let _turn = self.trace.turn(&self.what, Some(because));
         f()
     }
 }
@@ -164,9 +177,14 @@ impl Trace {
         most: usize,
         clock_us: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Arc<Self> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
         ON.store(true, Ordering::Relaxed);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
         Arc::new(Self {
             name: name.into(),
+            // Two programs may well give one name.
+            id: format!("{name}-{:x}-{count}", clock_us()).into(),
+            has_ended: AtomicBool::new(false),
             clock_us: Box::new(clock_us),
             notes: Mutex::new(Notes {
                 events: VecDeque::new(),
@@ -182,7 +200,15 @@ impl Trace {
         lock(&self.notes).lost
     }
 
+    /// Notes nothing more, also of what has begun before.
+    pub(crate) fn end(&self) {
+        self.has_ended.store(true, Ordering::Relaxed);
+    }
+
     fn note(&self, event: Event) {
+        if self.has_ended.load(Ordering::Relaxed) {
+            return;
+        }
         let mut notes = lock(&self.notes);
         notes.events.push_back(event);
         if notes.events.len() > notes.most {
@@ -199,7 +225,7 @@ impl Trace {
 
     /// The name of what a turn waits for.
     fn wait_arrow(&self, turn: u64) -> Arrow {
-        format!("{}/{turn}/on", self.name).into()
+        format!("{}/{turn}/on", self.id).into()
     }
 
     /// The turn that is taken now, if it is to go on later.
@@ -228,7 +254,7 @@ impl Trace {
         self.note(Event::Sent {
             at_us: (self.clock_us)(),
             in_turn,
-            what: what.into(),
+            what: label(what).into(),
             arrow,
         });
     }
@@ -241,7 +267,7 @@ impl Trace {
             _ => None,
         });
         arriving.unwrap_or_else(|| {
-            let arrow: Arrow = format!("{}/{}", self.name, self.number()).into();
+            let arrow: Arrow = format!("{}/{}", self.id, self.number()).into();
             self.sent(what, Arc::clone(&arrow));
             arrow
         })
@@ -253,7 +279,8 @@ impl Trace {
     }
 
     /// A turn begins, because of that message, or of the one that arrives.
-    pub(crate) fn turn(self: &Arc<Self>, what: Arc<str>, because: Option<Arrow>) -> Doing {
+    pub(crate) fn turn(self: &Arc<Self>, what: &str, because: Option<Arrow>) -> Doing {
+        let what: Arc<str> = label(what).into();
         let arriving = || {
             NOW.with_borrow(|now| match now {
                 Now::Arriving(arrow) => Some(Arc::clone(arrow)),

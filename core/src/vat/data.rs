@@ -87,7 +87,7 @@ impl<H: Host> Vat<H> {
     ) -> Reply<H> {
         let _turn = self
             .tracing()
-            .map(|trace| trace.turn(message.selector.unwrap_or(CALL).into(), None));
+            .map(|trace| trace.turn(message.selector.unwrap_or(CALL), None));
         if is_cut_off(&message, object) {
             let error = Error::remote("PermissionError: the reference was revoked");
             return Reply::Failure(H::failure(cx, error));

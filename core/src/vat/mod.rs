@@ -150,7 +150,10 @@ impl<H: Host> Vat<H> {
 
     /// Has the turns of this vat and its messages noted from now on, or no more.
     pub fn trace(&self, trace: Option<Arc<Trace>>) {
-        *lock(&self.trace) = trace;
+        let old = std::mem::replace(&mut *lock(&self.trace), trace);
+        if let Some(old) = old {
+            old.end();
+        }
     }
 
     /// Where they are noted, if they are.

@@ -179,7 +179,7 @@ impl<H: Host> Vat<H> {
     }
 
     fn call_back(self: &Arc<Self>, cx: H::Cx<'_>, callback: H::Callback, outcome: Outcome<H>) {
-        let _turn = self.tracing().map(|trace| trace.turn(THEN.into(), None));
+        let _turn = self.tracing().map(|trace| trace.turn(THEN, None));
         H::call(cx, self, callback, outcome);
     }
 

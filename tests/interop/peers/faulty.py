@@ -6,6 +6,8 @@ import asyncio
 import hashlib
 import itertools
 import json
+import os
+import resource
 import sys
 import time
 
@@ -127,11 +129,13 @@ async def fetch(uri, size):
 
 
 async def release(uri):
-    """Holds objects of a peer's, and drops them when it is told."""
-    remote = await marotte.Tub().getReference(uri)
-    lines = await stdin()
-    say("connected")
-    await lines.readline()
+    """Holds objects of a peer's, and drops them; without a descriptor from before the first release on."""
+    promise = marotte.Tub().getReference(uri)
+    lowest = os.dup(0)
+    os.close(lowest)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    remote = await promise
     for _ in range(10):
         await remote.new()
     say("dropped")

@@ -132,6 +132,38 @@ async fn the_notes_of_three_tubs_make_one_picture() {
 }
 
 #[tokio::test]
+async fn what_a_peer_chooses_takes_little_and_an_end_is_one() {
+    struct Slow;
+
+    #[marotte::remote]
+    impl Slow {
+        async fn wait(&self, until: marotte::Promise) -> Result<i64, marotte::Error> {
+            until.when::<i64>().await
+        }
+    }
+
+    let (server, client) = (Tub::new(), Tub::new());
+    server.listen("tcp://127.0.0.1:0", None).await.unwrap();
+    let uri = server.register_reference(Slow, None).unwrap();
+    // Two of one name, as two programs may have.
+    let traces = [server.trace("it"), client.trace("it")];
+    let remote = client.get_reference(&uri);
+    let (until, resolver) = client.make_promise();
+    let waiting = remote.send("wait", &(until,));
+    let long = remote.send(&"é".repeat(1_000_000), &());
+    assert!(long.when::<i64>().await.is_err());
+    // Nothing is drawn from one to the other that has the same name only.
+    Picture::of(&traces).causes();
+    server.end_trace();
+    let before = traces[0].to_chrome_json();
+    assert!(before.len() < 10_000, "{}", before.len());
+    // What had begun goes on, and is not noted.
+    resolver.resolve(&7_i64);
+    assert_eq!(waiting.when::<i64>().await.unwrap(), 7);
+    assert_eq!(traces[0].to_chrome_json(), before);
+}
+
+#[tokio::test]
 async fn only_the_newest_are_kept() {
     let tub = Tub::new();
     let trace = tub.trace("one");

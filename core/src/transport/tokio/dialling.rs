@@ -1,7 +1,8 @@
 //! Going all ways to a peer at once, until it is met on one of them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -9,10 +10,29 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
+use super::random;
 use super::stream::{Stream, greet};
-use crate::transport::{Destination, NEXT_WAY_MS, Way, Wire, keep_alive};
+use super::tub::Inner;
+use crate::captp::CloseReason;
+use crate::error::Error;
+use crate::locator::Location;
+use crate::native::Native;
+use crate::sync::lock;
+use crate::transport::{Destination, NEXT_WAY_MS, Way, Wire, keep_alive, ways_to};
+use crate::vat::Connection;
+
+/// So many references with other hints are looked at while one connection is made.
+const MOST_REFERENCES: usize = 16;
+
+/// A connection that is being made.
+pub(super) struct Dial {
+    connection: Weak<Connection<Native>>,
+    /// The hints whose ways are tried.
+    tried: Vec<BTreeMap<String, String>>,
+    further: mpsc::UnboundedSender<Way>,
+}
 
 /// A stream to the peer, and its codec.
 pub(super) type Met = (Box<dyn Stream>, Wire);
@@ -99,4 +119,110 @@ pub(super) fn ready(stream: TcpStream, silence_ms: u64) -> Box<dyn Stream> {
     let _ = stream.set_nodelay(true);
     keep_alive(&stream, silence_ms);
     Box::new(stream)
+}
+
+impl Inner {
+    /// The connection to a peer: one that is open, one that is being made, or a new one.
+    pub(super) fn connect(
+        self: &Arc<Self>,
+        to: &Location,
+    ) -> Result<Arc<Connection<Native>>, Error> {
+        let _dialling = lock(&self.dialling);
+        if let Some(connection) = self.vat.connection_to(to) {
+            self.further_ways(&connection, to);
+            return Ok(connection);
+        }
+        let limits = &self.limits;
+        let ways = ways_to(to, &self.identity, limits, self.options.profile, random())?;
+        let began = self.begin(self.announced(&to.transport), &ways[0].wire, Some(to));
+        let connection = Arc::clone(&began.0);
+        let inner = Arc::downgrade(self);
+        // A runtime that is gone drops the future unrun: nobody may wait for ever.
+        let unmade = Unmade(Some(Arc::clone(&connection)));
+        let (further, more) = mpsc::unbounded_channel();
+        self.note_dial(&connection, to, further);
+        let (patience, silence_ms) = (limits.handshake_ms, limits.silence_ms);
+        self.runtime.spawn(async move {
+            let met = timeout(
+                Duration::from_millis(patience),
+                reach(ways, more, silence_ms),
+            )
+            .await;
+            let met = met.unwrap_or_else(|_| Err("the peer takes too long to answer".to_owned()));
+            match (met, inner.upgrade()) {
+                (Ok((stream, wire)), Some(inner)) => {
+                    // A task of its own, which does not keep the tub alive.
+                    inner.runtime.spawn(inner.drive(stream, wire, began, None));
+                    unmade.settled();
+                }
+                (Err(reason), _) => began.0.close((), CloseReason::Lost(reason)),
+                (Ok(_), None) => {
+                    let reason = CloseReason::Local("the tub is gone".to_owned());
+                    began.0.close((), reason);
+                }
+            }
+        });
+        Ok(connection)
+    }
+
+    fn note_dial(
+        &self,
+        connection: &Arc<Connection<Native>>,
+        to: &Location,
+        further: mpsc::UnboundedSender<Way>,
+    ) {
+        let mut dials = lock(&self.dials);
+        dials.retain(|dial| !dial.further.is_closed());
+        dials.push(Dial {
+            connection: Arc::downgrade(connection),
+            tried: vec![to.hints.clone()],
+            further,
+        });
+    }
+
+    /// Has the ways that a reference names tried, too, while no other has led to the peer: those of another
+    /// reference may be wrong.
+    fn further_ways(&self, connection: &Arc<Connection<Native>>, to: &Location) {
+        let mut dials = lock(&self.dials);
+        let is_it =
+            |dial: &&mut Dial| std::ptr::eq(dial.connection.as_ptr(), Arc::as_ptr(connection));
+        let Some(dial) = dials.iter_mut().find(is_it) else {
+            return;
+        };
+        if dial.further.is_closed()
+            || dial.tried.contains(&to.hints)
+            || dial.tried.len() >= MOST_REFERENCES
+        {
+            return;
+        }
+        dial.tried.push(to.hints.clone());
+        let limits = &self.limits;
+        // Of those that lead nowhere the reference's own connection would have told.
+        let ways = ways_to(to, &self.identity, limits, self.options.profile, random());
+        for way in ways.into_iter().flatten() {
+            // It has ended just now.
+            let _ = dial.further.send(way);
+        }
+    }
+}
+
+/// A connection that is being made; closed when this goes, unless it is closed already.
+struct Unmade(Option<Arc<Connection<Native>>>);
+
+impl Unmade {
+    /// Something else sees to its end from now on.
+    fn settled(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unmade {
+    fn drop(&mut self) {
+        if let Some(connection) = &self.0
+            && !connection.is_closed()
+        {
+            let reason = CloseReason::Lost("the runtime was shut down".to_owned());
+            connection.close((), reason);
+        }
+    }
 }

@@ -10,10 +10,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc};
-use tokio::time::timeout;
+use tokio::sync::Notify;
 
-use super::dialling::reach;
+use super::dialling::Dial;
 use super::driver::{Task, Wakeup, elapsed_ms};
 use super::ports::{Listener, Ports};
 use super::random;
@@ -32,7 +31,7 @@ use crate::native::{
 use crate::promise::Cell;
 use crate::sync::lock;
 use crate::trace::Trace;
-use crate::transport::{Netlayer, Visit, Way, Wire, ways_to};
+use crate::transport::{Netlayer, Visit, Wire};
 use crate::vat::{Connection, Vat};
 
 /// How a [`Tub`] behaves.
@@ -87,34 +86,23 @@ pub struct TubOptions {
 pub struct Tub(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
-    vat: Arc<Vat<Native>>,
-    runtime: Handle,
+    pub(super) vat: Arc<Vat<Native>>,
+    pub(super) runtime: Handle,
     designator: String,
-    identity: Arc<Identity>,
+    pub(super) identity: Arc<Identity>,
     /// Those of the options, for connections to share.
-    limits: Arc<Limits>,
-    options: TubOptions,
+    pub(super) limits: Arc<Limits>,
+    pub(super) options: TubOptions,
     epoch: Instant,
     /// Where we are found.
     ports: Arc<Ports>,
     is_closed: AtomicBool,
     /// The connections that are being made.
-    dials: Mutex<Vec<Dial>>,
+    pub(super) dials: Mutex<Vec<Dial>>,
     /// Wakes what would connect again.
     reconnecting: Mutex<Vec<Weak<Notify>>>,
     /// Held while a connection is looked up or begun, so that a peer is dialled once.
-    dialling: Mutex<()>,
-}
-
-/// So many references with other hints are looked at while one connection is made.
-const MOST_REFERENCES: usize = 16;
-
-/// A connection that is being made.
-struct Dial {
-    connection: Weak<Connection<Native>>,
-    /// The hints whose ways are tried.
-    tried: Vec<BTreeMap<String, String>>,
-    further: mpsc::UnboundedSender<Way>,
+    pub(super) dialling: Mutex<()>,
 }
 
 struct OnTokio {
@@ -529,7 +517,7 @@ impl Tub {
     /// # }
     /// ```
     pub fn trace(&self, name: &str) -> Arc<Trace> {
-        /// About 10 MB.
+        /// About 15 MB.
         const MOST: usize = 100_000;
         let trace = Trace::new(name, MOST, now_us);
         self.0.vat.trace(Some(Arc::clone(&trace)));
@@ -553,7 +541,7 @@ impl Tub {
 }
 
 impl Inner {
-    fn begin(
+    pub(super) fn begin(
         &self,
         announced: Location,
         wire: &Wire,
@@ -577,7 +565,7 @@ impl Inner {
         (connection, wakeup)
     }
 
-    fn drive(
+    pub(super) fn drive(
         &self,
         stream: Box<dyn Stream>,
         wire: Wire,
@@ -613,86 +601,6 @@ impl Inner {
             began.0.close((), reason);
         }
         self.drive(stream, wire, began, visit)
-    }
-
-    /// The connection to a peer: one that is open, one that is being made, or a new one.
-    fn connect(self: &Arc<Self>, to: &Location) -> Result<Arc<Connection<Native>>, Error> {
-        let _dialling = lock(&self.dialling);
-        if let Some(connection) = self.vat.connection_to(to) {
-            self.further_ways(&connection, to);
-            return Ok(connection);
-        }
-        let limits = &self.limits;
-        let ways = ways_to(to, &self.identity, limits, self.options.profile, random())?;
-        let began = self.begin(self.announced(&to.transport), &ways[0].wire, Some(to));
-        let connection = Arc::clone(&began.0);
-        let inner = Arc::downgrade(self);
-        // A runtime that is gone drops the future unrun: nobody may wait for ever.
-        let unmade = Unmade(Some(Arc::clone(&connection)));
-        let (further, more) = mpsc::unbounded_channel();
-        self.note_dial(&connection, to, further);
-        let (patience, silence_ms) = (limits.handshake_ms, limits.silence_ms);
-        self.runtime.spawn(async move {
-            let met = timeout(
-                Duration::from_millis(patience),
-                reach(ways, more, silence_ms),
-            )
-            .await;
-            let met = met.unwrap_or_else(|_| Err("the peer takes too long to answer".to_owned()));
-            match (met, inner.upgrade()) {
-                (Ok((stream, wire)), Some(inner)) => {
-                    // A task of its own, which does not keep the tub alive.
-                    inner.runtime.spawn(inner.drive(stream, wire, began, None));
-                    unmade.settled();
-                }
-                (Err(reason), _) => began.0.close((), CloseReason::Lost(reason)),
-                (Ok(_), None) => {
-                    let reason = CloseReason::Local("the tub is gone".to_owned());
-                    began.0.close((), reason);
-                }
-            }
-        });
-        Ok(connection)
-    }
-
-    fn note_dial(
-        &self,
-        connection: &Arc<Connection<Native>>,
-        to: &Location,
-        further: mpsc::UnboundedSender<Way>,
-    ) {
-        let mut dials = lock(&self.dials);
-        dials.retain(|dial| !dial.further.is_closed());
-        dials.push(Dial {
-            connection: Arc::downgrade(connection),
-            tried: vec![to.hints.clone()],
-            further,
-        });
-    }
-
-    /// Has the ways that a reference names tried, too, while no other has led to the peer: those of another
-    /// reference may be wrong.
-    fn further_ways(&self, connection: &Arc<Connection<Native>>, to: &Location) {
-        let mut dials = lock(&self.dials);
-        let is_it =
-            |dial: &&mut Dial| std::ptr::eq(dial.connection.as_ptr(), Arc::as_ptr(connection));
-        let Some(dial) = dials.iter_mut().find(is_it) else {
-            return;
-        };
-        if dial.further.is_closed()
-            || dial.tried.contains(&to.hints)
-            || dial.tried.len() >= MOST_REFERENCES
-        {
-            return;
-        }
-        dial.tried.push(to.hints.clone());
-        let limits = &self.limits;
-        // Of those that lead nowhere the reference's own connection would have told.
-        let ways = ways_to(to, &self.identity, limits, self.options.profile, random());
-        for way in ways.into_iter().flatten() {
-            // It has ended just now.
-            let _ = dial.further.send(way);
-        }
     }
 
     /// Has something woken when the tub closes.
@@ -787,26 +695,5 @@ async fn run_turns(vat: Weak<Vat<Native>>, wanted: Arc<Notify>) {
         drop(vat);
         // More turns have notified already, and to wait for that would not let others run.
         tokio::task::yield_now().await;
-    }
-}
-
-/// A connection that is being made; closed when this goes, unless it is closed already.
-struct Unmade(Option<Arc<Connection<Native>>>);
-
-impl Unmade {
-    /// Something else sees to its end from now on.
-    fn settled(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Unmade {
-    fn drop(&mut self) {
-        if let Some(connection) = &self.0
-            && !connection.is_closed()
-        {
-            let reason = CloseReason::Lost("the runtime was shut down".to_owned());
-            connection.close((), reason);
-        }
     }
 }
