@@ -18,9 +18,6 @@ pub const MOST_GREETING: usize = 64 << 10;
 /// Why a peer is not met that hangs up.
 pub const HUNG_UP: &str = "the peer hung up without showing the key that the reference names";
 
-/// Why somebody is not admitted who wants a tub that is not here.
-pub const NOT_HERE: &str = noise::NOT_HERE;
-
 /// An encrypted connection that was accepted at a place that several tubs share, without I/O. The first record
 /// says by a key which of them is meant; nothing is answered before.
 ///

@@ -29,7 +29,7 @@ mod websocket;
 mod wire;
 
 #[cfg(all(feature = "noise", feature = "websocket"))]
-pub use arrival::{Arrival, HUNG_UP, MOST_GREETING, NOT_HERE};
+pub use arrival::{Arrival, HUNG_UP, MOST_GREETING};
 #[cfg(feature = "noise")]
 pub use crypto::Seed;
 pub use framing::Deframer;

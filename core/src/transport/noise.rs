@@ -219,7 +219,7 @@ impl NoiseCodec {
                 let (meant, call) = split_call(body)?;
                 let key = identity.public();
                 if meant != key {
-                    return Err(broken(NOT_HERE));
+                    return Err(broken("whoever is meant is not here"));
                 }
                 let prologue = prologue(&key);
                 let mut state = Box::new(builder(&identity, &prologue, seed)?.build_responder()?);
@@ -271,9 +271,6 @@ impl NoiseCodec {
         Ok(())
     }
 }
-
-/// What a peer is told who wants somebody else.
-pub(super) const NOT_HERE: &str = "whoever is meant is not here";
 
 /// Whom the initiator of an encrypted stream that begins so wants; `None` if more of it must come first.
 ///

@@ -213,15 +213,6 @@ impl Wire {
         Ok(self.inside(WsCodec::client(url, &sealed(limits))?))
     }
 
-    /// The same stream inside a WebSocket that is accepted: browsers have no other.
-    ///
-    /// # Errors
-    /// Never before bytes have come.
-    #[cfg(feature = "websocket")]
-    pub fn in_websocket(self, limits: &Arc<Limits>) -> Result<Self, WireError> {
-        Ok(self.inside(WsCodec::server(&sealed(limits))?))
-    }
-
     /// The accepting end of an encrypted stream of which the beginning was read already.
     #[cfg(feature = "websocket")]
     pub(super) fn noise_heard(
