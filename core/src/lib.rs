@@ -23,6 +23,7 @@ mod sync;
 pub mod syrup;
 mod trace;
 pub mod transport;
+pub mod tube;
 pub mod vat;
 
 // The public interface is:

@@ -185,6 +185,31 @@ fn run_coroutine(
     }
 }
 
+/// Waits for something and tells `settle` how it ended, which may be at once. Returns what can be cancelled.
+pub(crate) fn begin<'py>(
+    vat: &Arc<PyVat>,
+    awaitable: Bound<'py, PyAny>,
+    settle: Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = awaitable.py();
+    let runner = vat.home().runner(py)?;
+    if !awaitable.get_type().is(coroutine_type(py)?) {
+        return runner.call_method1(intern!(py, "wait_for"), (awaitable, settle));
+    }
+    match EagerTask::step(py, vat.home(), &awaitable) {
+        Ok((task, waiting_for)) => {
+            let work = runner
+                .call_method1(intern!(py, "resume"), (awaitable, waiting_for, settle))?;
+            task.get().become_real(runner, work.clone())?;
+            Ok(work)
+        }
+        Err(error) if error.is_instance_of::<PyStopIteration>(py) => {
+            settle.call1((error.value(py).getattr(intern!(py, "value"))?,))
+        }
+        Err(error) => settle.call1((py.None(), error.into_value(py))),
+    }
+}
+
 /// Answers with what a Deferred or an awaitable becomes.
 fn wait_for(
     py: Python<'_>,

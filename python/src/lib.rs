@@ -21,6 +21,7 @@ mod stream;
 mod task;
 mod trace;
 mod tub;
+mod tubes;
 mod values;
 
 use pyo3::prelude::*;
@@ -51,6 +52,8 @@ mod _core {
     use crate::trace::Trace;
     #[pymodule_export]
     use crate::tub::{Tub, Turns};
+    #[pymodule_export]
+    use crate::tubes::{Hub, Pause, Pauser, Pending, Siphon, SiphonDrain, SiphonFount, Skip};
     #[pymodule_export]
     use crate::values::{PySturdyRef, Referenceable};
 

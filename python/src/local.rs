@@ -58,6 +58,23 @@ impl LocalVat {
         promise
     }
 
+    /// Waits for a coroutine, of which the first step is taken at once, a Deferred or a future;
+    /// then calls ``settle(value)`` or ``settle(None, exception)``. Returns what ``cancelWork`` takes.
+    fn begin<'py>(
+        &self,
+        awaitable: Bound<'py, PyAny>,
+        settle: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        invoke::begin(&self.vat, awaitable, settle)
+    }
+
+    /// Cancels what ``begin`` returned.
+    #[pyo3(name = "cancelWork")]
+    fn cancel_work(&self, work: &Bound<'_, PyAny>) -> PyResult<()> {
+        let runner = self.vat.home().runner(work.py())?;
+        runner.call_method1("cancel_work", (work,)).map(drop)
+    }
+
     /// Calls ``function(*args, **kwargs)`` in a turn of its own.
     #[pyo3(signature = (function, args, kwargs=None))]
     fn eventually(

@@ -24,6 +24,7 @@ pub(crate) use driver::{ensure_deferred, unwind_generator};
 pub(crate) use fast::install as install_fast_methods;
 pub(crate) use functions::{execute, fail, maybe_deferred, succeed};
 pub(crate) use list::{DeferredList, gather_results};
-pub(crate) use parts::recognise_deferred;
+pub(crate) use guard::{Guard, Guarded};
+pub(crate) use parts::{failure_of, recognise_deferred};
 pub(crate) use racing::race;
 pub(crate) use share::{DeferredLock, DeferredQueue, DeferredSemaphore};

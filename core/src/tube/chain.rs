@@ -1,0 +1,266 @@
+//! A series of stages as one machine.
+
+use super::host::{Flowing, Host, Next};
+use super::stage::Stage;
+
+/// Stages in a row, in which items go from one to the next without leaving the loop in
+/// [`Chain::pull`]: however many stages, the stack does not grow, and between native stages nothing
+/// crosses into the host's language.
+///
+/// ```text
+///           receive            pull
+///   input ───────────> [0] -> [1] -> … -> [n-1] ───────> output
+///                       the deepest stage that has outputs is asked first
+/// ```
+///
+/// A stage is given an input only when it has no more outputs, so it holds at most what one input
+/// has led to, and generators are advanced one item at a time. When the flow ends, `end` tells the
+/// first stage; each further one hears of it when those above have nothing more to give.
+pub struct Chain<H: Host> {
+    stages: Vec<Stage<H>>,
+    /// The stage to ask next: none below has outputs.
+    at: usize,
+    /// How many stages have been told of the end.
+    told: usize,
+    /// The end, once it has come.
+    reason: Option<H::Reason>,
+}
+
+/// What came out of a chain.
+pub(super) enum Pull<V> {
+    /// An item.
+    Item(Flowing<V>),
+    /// Nothing; it takes an input.
+    Idle,
+    /// Nothing until the siphon is woken.
+    Busy,
+    /// There are outputs, but nobody to take them.
+    Blocked,
+    /// Nothing more, ever.
+    End,
+}
+
+impl<H: Host> Chain<H> {
+    /// A chain of stages; with none, what is given to it comes out.
+    pub fn new(stages: Vec<Stage<H>>) -> Self {
+        Self {
+            at: stages.len().saturating_sub(1),
+            stages,
+            told: 0,
+            reason: None,
+        }
+    }
+
+    /// The stages.
+    pub fn stages(&self) -> &[Stage<H>] {
+        &self.stages
+    }
+
+    /// Why the flow ended, if it has.
+    pub fn reason(&self) -> Option<&H::Reason> {
+        self.reason.as_ref()
+    }
+
+    /// Starts all stages, the last one first, as its greeting comes first.
+    pub(super) fn start(&mut self, cx: H::Cx<'_>) -> Result<(), H::Reason> {
+        for index in (0..self.stages.len()).rev() {
+            if let Err(reason) = self.stages[index].started(cx) {
+                self.fail(cx, index, &reason);
+                return Err(reason);
+            }
+        }
+        self.wake();
+        Ok(())
+    }
+
+    /// Something that a stage waited for has happened: all are asked again.
+    pub(super) fn wake(&mut self) {
+        self.at = self.stages.len().saturating_sub(1);
+    }
+
+    /// Gives an input to the first stage. To be called only after `pull` returned `Idle`.
+    ///
+    /// Returns the item if there are no stages.
+    pub(super) fn receive(
+        &mut self,
+        cx: H::Cx<'_>,
+        item: Flowing<H::Value>,
+    ) -> Result<Option<Flowing<H::Value>>, H::Reason> {
+        if self.stages.is_empty() {
+            return Ok(Some(item));
+        }
+        self.pass(cx, 0, item).map(|()| None)
+    }
+
+    /// Gives an item to a stage, or puts it into that stage's next batch.
+    #[inline]
+    fn pass(
+        &mut self,
+        cx: H::Cx<'_>,
+        index: usize,
+        item: Flowing<H::Value>,
+    ) -> Result<(), H::Reason> {
+        let stage = &mut self.stages[index];
+        let outcome = if stage.gathers() {
+            if !stage.gather(cx, item) {
+                return Ok(());
+            }
+            stage.flush(cx)
+        } else {
+            stage.received(cx, item)
+        };
+        self.at = index;
+        self.checked(cx, index, outcome)
+    }
+
+    /// Gives a batch to its stage, if one has gathered there; says whether.
+    fn flush(&mut self, cx: H::Cx<'_>, index: usize) -> Result<bool, H::Reason> {
+        if !self.stages[index].has_gathered() {
+            return Ok(false);
+        }
+        let outcome = self.stages[index].flush(cx);
+        self.at = index;
+        self.checked(cx, index, outcome)?;
+        Ok(true)
+    }
+
+    /// Whether inputs wait for the rest of their batch at the first stage.
+    pub(super) fn flush_first(&mut self, cx: H::Cx<'_>) -> Result<bool, H::Reason> {
+        if self.stages.is_empty() {
+            return Ok(false);
+        }
+        self.flush(cx, 0)
+    }
+
+    /// Takes the next output. If the way down is not `open`, stages pass on what they can, and the
+    /// last one keeps what it has.
+    ///
+    /// # Errors
+    /// What a stage raised. The stages above have been told, those below hear of it as of an end.
+    pub(super) fn pull(
+        &mut self,
+        cx: H::Cx<'_>,
+        open: bool,
+        waker: &H::Node,
+    ) -> Result<Pull<H::Value>, H::Reason> {
+        let Some(last) = self.stages.len().checked_sub(1) else {
+            return Ok(match self.reason {
+                Some(_) => Pull::End,
+                None => Pull::Idle,
+            });
+        };
+        loop {
+            let index = self.at;
+            if index == last && !open && self.stages[last].has_outputs() {
+                return Ok(Pull::Blocked);
+            }
+            let next = self.stages[index].next(cx, waker);
+            match self.checked(cx, index, next)? {
+                Next::Item(item) if index == last => return Ok(Pull::Item(item)),
+                Next::Item(item) => self.pass(cx, index + 1, item)?,
+                next => {
+                    if index < last && self.flush(cx, index + 1)? {
+                        continue;
+                    }
+                    if let Next::Busy = next {
+                        return Ok(Pull::Busy);
+                    }
+                    if index < self.told {
+                        // This stage and all above are exhausted.
+                        if self.told > last {
+                            return Ok(Pull::End);
+                        }
+                        self.tell(cx)?;
+                    } else if index == 0 {
+                        return Ok(Pull::Idle);
+                    } else {
+                        self.at = index - 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The input has come to its end.
+    ///
+    /// # Errors
+    /// What the first stage raised.
+    pub(super) fn end(&mut self, cx: H::Cx<'_>, reason: H::Reason) -> Result<(), H::Reason> {
+        self.reason = Some(reason);
+        if self.stages.is_empty() {
+            return Ok(());
+        }
+        self.tell(cx)
+    }
+
+    /// Tells the next stage of the end.
+    fn tell(&mut self, cx: H::Cx<'_>) -> Result<(), H::Reason> {
+        let index = self.told;
+        self.told += 1;
+        self.at = index;
+        let Some(reason) = &self.reason else {
+            return Ok(());
+        };
+        let outcome = self.stages[index].stopped(cx, reason);
+        self.checked(cx, index, outcome)
+    }
+
+    #[inline]
+    fn checked<T>(
+        &mut self,
+        cx: H::Cx<'_>,
+        index: usize,
+        outcome: Result<T, H::Reason>,
+    ) -> Result<T, H::Reason> {
+        if let Err(reason) = &outcome {
+            self.fail(cx, index, reason);
+        }
+        outcome
+    }
+
+    /// A stage has failed: those above are told at once and give nothing more, those below hear of
+    /// it when what they have is taken. The first failure is the one that counts.
+    #[cold]
+    fn fail(&mut self, cx: H::Cx<'_>, index: usize, reason: &H::Reason) {
+        if self.reason.as_ref().is_none_or(|old| H::is_end(cx, old)) {
+            self.reason = Some(H::dup_reason(cx, reason));
+        }
+        for above in self.told..index {
+            if let Err(further) = self.stages[above].stopped(cx, reason) {
+                H::report(cx, &further);
+            }
+        }
+        for stage in &mut self.stages[..=index] {
+            stage.kill(cx);
+        }
+        self.told = self.told.max(index + 1);
+        self.at = index;
+    }
+
+    /// The flow was stopped from below: every stage is told, nothing more comes out.
+    pub(super) fn cancel(&mut self, cx: H::Cx<'_>, reason: &H::Reason) {
+        for stage in &mut self.stages[self.told..] {
+            if let Err(further) = stage.stopped(cx, reason) {
+                H::report(cx, &further);
+            }
+        }
+        for stage in &mut self.stages {
+            stage.kill(cx);
+        }
+        self.told = self.stages.len();
+        self.reason = Some(H::dup_reason(cx, reason));
+    }
+
+    /// Takes out all outputs of the last stage (see [`Stage::eject`]). For chains of one stage.
+    pub(super) fn eject(
+        &mut self,
+        cx: H::Cx<'_>,
+        waker: &H::Node,
+        ready: Option<Flowing<H::Value>>,
+    ) -> Result<Vec<Flowing<H::Value>>, H::Reason> {
+        match self.stages.last_mut() {
+            Some(stage) => stage.eject(cx, waker, ready),
+            None => Ok(ready.into_iter().collect()),
+        }
+    }
+}

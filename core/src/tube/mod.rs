@@ -1,0 +1,35 @@
+//! Tubes: streams that hold their source back instead of filling memory.
+//!
+//! A *fount* is where items come from, a *drain* where they go to, a *tube* turns items into other
+//! items. The ideas, and the names, are those of Twisted's Tubes.
+//!
+//! | | |
+//! |---|---|
+//! | [`Tube`] | what turns items into others, in Rust: [`receiver`], framing, codecs |
+//! | [`Siphon`] | a chain of stages between a fount and a drain, for a language with founts and drains of its own |
+//! | [`Hub`] | fan-out and fan-in between siphons |
+//! | [`Inbox`] | what waits, how much may, and what happens to the rest |
+//! | [`Host`] | what a language must supply |
+
+mod chain;
+mod error;
+mod host;
+mod hub;
+mod inbox;
+mod run;
+mod siphon;
+mod stage;
+mod tube;
+
+pub use chain::Chain;
+pub use error::{Error, Reason};
+pub use host::{Flowing, FromFlowing, Host, IntoFlowing, Next, Taken};
+pub use hub::{Ends, Hub, In, Order, Out, add_branch, add_input, branch_of};
+pub use inbox::{Inbox, Overflow, Pushed};
+pub use run::{
+    Ejected, eject, flow_to, flowing_from, flow_stopped, flush, pause_flow, receive, resume_flow,
+    stop_flow, wake,
+};
+pub use siphon::{Downstream, Hold, Siphon, Upstream};
+pub use stage::{HostStage, Native, Stage};
+pub use tube::{Receiver, Then, Tube, receiver};

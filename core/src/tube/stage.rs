@@ -1,0 +1,268 @@
+//! One stage of a chain: a tube of the host's, or a native one.
+
+use super::error::{Error, Reason};
+use super::host::{Flowing, FromFlowing, Host, IntoFlowing, Next};
+use super::tube::Tube;
+
+/// The most items that are given at once to a tube or drain that takes many.
+pub(super) const BATCH: usize = 1024;
+
+/// A stage.
+pub enum Stage<H: Host> {
+    /// A tube of the host's.
+    Host(HostStage<H>),
+    /// A native one.
+    Native(Box<dyn Native<H>>),
+    /// One that has failed, or has come to its end.
+    Dead,
+}
+
+/// A tube of the host's, with what it has returned.
+pub struct HostStage<H: Host> {
+    tube: H::Tube,
+    outputs: Option<H::Outputs>,
+    gathered: Vec<H::Value>,
+}
+
+/// A native stage, as a chain sees it. Implemented for every [`Tube`] whose items a chain can carry.
+pub trait Native<H: Host>: Send {
+    /// See [`Tube::started`].
+    ///
+    /// # Errors
+    /// What the stage raised.
+    fn started(&mut self) -> Result<(), Error>;
+    /// See [`Tube::received`].
+    ///
+    /// # Errors
+    /// What the stage raised, or that it does not take such an item.
+    fn received(&mut self, cx: H::Cx<'_>, item: Flowing<H::Value>) -> Result<(), Error>;
+    /// See [`Tube::next`].
+    ///
+    /// # Errors
+    /// What the stage raised.
+    fn next(&mut self) -> Result<Option<Flowing<H::Value>>, Error>;
+    /// See [`Tube::stopped`].
+    ///
+    /// # Errors
+    /// What the stage raised.
+    fn stopped(&mut self, reason: &Reason) -> Result<(), Error>;
+    /// See [`Tube::reassemble`].
+    fn reassemble(&mut self, outputs: Vec<Flowing<H::Value>>, cx: H::Cx<'_>) -> Vec<Flowing<H::Value>>;
+}
+
+impl<H, T> Native<H> for T
+where
+    H: Host,
+    T: Tube + Send,
+    T::In: FromFlowing + IntoFlowing,
+    T::Out: IntoFlowing + FromFlowing,
+{
+    fn started(&mut self) -> Result<(), Error> {
+        Tube::started(self)
+    }
+
+    #[inline]
+    fn received(&mut self, cx: H::Cx<'_>, item: Flowing<H::Value>) -> Result<(), Error> {
+        Tube::received(self, T::In::from_flowing::<H>(cx, item)?)
+    }
+
+    #[inline]
+    fn next(&mut self) -> Result<Option<Flowing<H::Value>>, Error> {
+        Ok(Tube::next(self)?.map(IntoFlowing::into_flowing::<H>))
+    }
+
+    fn stopped(&mut self, reason: &Reason) -> Result<(), Error> {
+        Tube::stopped(self, reason)
+    }
+
+    fn reassemble(
+        &mut self,
+        outputs: Vec<Flowing<H::Value>>,
+        cx: H::Cx<'_>,
+    ) -> Vec<Flowing<H::Value>> {
+        let outputs = outputs
+            .into_iter()
+            .filter_map(|item| T::Out::from_flowing::<H>(cx, item).ok())
+            .collect();
+        Tube::reassemble(self, outputs)
+            .into_iter()
+            .map(IntoFlowing::into_flowing::<H>)
+            .collect()
+    }
+}
+
+impl<H: Host> Stage<H> {
+    /// A tube of the host's.
+    pub fn host(tube: H::Tube) -> Self {
+        Self::Host(HostStage {
+            tube,
+            outputs: None,
+            gathered: Vec::new(),
+        })
+    }
+
+    /// The host's tube, if it is one.
+    pub fn tube(&self) -> Option<&H::Tube> {
+        match self {
+            Self::Host(stage) => Some(&stage.tube),
+            _ => None,
+        }
+    }
+
+    /// Shows a collector what of the host's is held.
+    ///
+    /// # Errors
+    /// What the visitor returns.
+    pub fn visit<E>(
+        &self,
+        tube: impl FnOnce(&H::Tube) -> Result<(), E>,
+        outputs: impl FnOnce(&H::Outputs) -> Result<(), E>,
+        mut value: impl FnMut(&H::Value) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Self::Host(stage) = self else {
+            return Ok(());
+        };
+        tube(&stage.tube)?;
+        if let Some(held) = &stage.outputs {
+            outputs(held)?;
+        }
+        stage.gathered.iter().try_for_each(&mut value)
+    }
+
+    pub(super) fn started(&mut self, cx: H::Cx<'_>) -> Result<(), H::Reason> {
+        match self {
+            Self::Host(stage) => stage.outputs = H::started(cx, &stage.tube)?,
+            Self::Native(native) => native.started().map_err(|error| H::reason(cx, error))?,
+            Self::Dead => {}
+        }
+        Ok(())
+    }
+
+    /// Whether it would rather be given many items at once.
+    #[inline]
+    pub(super) fn gathers(&self) -> bool {
+        matches!(self, Self::Host(stage) if H::gathers(&stage.tube))
+    }
+
+    /// Takes an item that goes into the next batch; says whether that is full.
+    pub(super) fn gather(&mut self, cx: H::Cx<'_>, item: Flowing<H::Value>) -> bool {
+        let Self::Host(stage) = self else {
+            return true;
+        };
+        stage.gathered.push(item.into_host::<H>(cx));
+        stage.gathered.len() >= BATCH
+    }
+
+    /// Whether items wait for the rest of their batch.
+    #[inline]
+    pub(super) fn has_gathered(&self) -> bool {
+        matches!(self, Self::Host(stage) if !stage.gathered.is_empty())
+    }
+
+    /// Gives what was gathered to the tube.
+    pub(super) fn flush(&mut self, cx: H::Cx<'_>) -> Result<(), H::Reason> {
+        if let Self::Host(stage) = self {
+            let items = std::mem::take(&mut stage.gathered);
+            stage.outputs = H::received_batch(cx, &stage.tube, items)?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn received(
+        &mut self,
+        cx: H::Cx<'_>,
+        item: Flowing<H::Value>,
+    ) -> Result<(), H::Reason> {
+        match self {
+            Self::Host(stage) => {
+                stage.outputs = H::received(cx, &stage.tube, item.into_host::<H>(cx))?;
+                Ok(())
+            }
+            Self::Native(native) => native
+                .received(cx, item)
+                .map_err(|error| H::reason(cx, error)),
+            Self::Dead => Ok(()),
+        }
+    }
+
+    #[inline]
+    pub(super) fn next(
+        &mut self,
+        cx: H::Cx<'_>,
+        waker: &H::Node,
+    ) -> Result<Next<Flowing<H::Value>>, H::Reason> {
+        match self {
+            Self::Host(stage) => {
+                let Some(outputs) = &mut stage.outputs else {
+                    return Ok(Next::Idle);
+                };
+                match H::next(cx, outputs, waker)? {
+                    Next::Item(value) => Ok(Next::Item(Flowing::Host(value))),
+                    Next::Busy => Ok(Next::Busy),
+                    Next::Idle => {
+                        stage.outputs = None;
+                        Ok(Next::Idle)
+                    }
+                }
+            }
+            Self::Native(native) => Ok(native
+                .next()
+                .map_err(|error| H::reason(cx, error))?
+                .map_or(Next::Idle, Next::Item)),
+            Self::Dead => Ok(Next::Idle),
+        }
+    }
+
+    /// Whether there may be outputs to take. A native stage is asked when its turn comes.
+    pub(super) fn has_outputs(&self) -> bool {
+        matches!(self, Self::Host(stage) if stage.outputs.is_some())
+    }
+
+    pub(super) fn stopped(&mut self, cx: H::Cx<'_>, reason: &H::Reason) -> Result<(), H::Reason> {
+        match self {
+            Self::Host(stage) => stage.outputs = H::stopped(cx, &stage.tube, reason)?,
+            Self::Native(native) => {
+                let reason = if H::is_end(cx, reason) {
+                    Reason::Done
+                } else {
+                    Reason::Stopped
+                };
+                native
+                    .stopped(&reason)
+                    .map_err(|error| H::reason(cx, error))?;
+            }
+            Self::Dead => {}
+        }
+        Ok(())
+    }
+
+    /// Gives up what it has, for good.
+    pub(super) fn kill(&mut self, cx: H::Cx<'_>) {
+        if let Self::Host(HostStage {
+            outputs: Some(outputs),
+            ..
+        }) = std::mem::replace(self, Self::Dead)
+        {
+            H::discard(cx, outputs);
+        }
+    }
+
+    /// Takes all outputs and undoes them: what the stage would have to be given to make them again.
+    /// Of a host's tube the outputs are returned as they are: undoing is for the host.
+    pub(super) fn eject(
+        &mut self,
+        cx: H::Cx<'_>,
+        waker: &H::Node,
+        ready: Option<Flowing<H::Value>>,
+    ) -> Result<Vec<Flowing<H::Value>>, H::Reason> {
+        let mut items: Vec<_> = ready.into_iter().collect();
+        while let Next::Item(item) = self.next(cx, waker)? {
+            items.push(item);
+        }
+        if let Self::Native(native) = self {
+            items = native.reassemble(items, cx);
+        }
+        Ok(items)
+    }
+}

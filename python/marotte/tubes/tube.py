@@ -1,0 +1,208 @@
+"""Tubes, and putting them together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from marotte import _core
+from marotte.tubes._support import check_types
+from marotte.tubes._zope import implementer
+from marotte.tubes.itube import IDivertable, IDrain, ITube
+
+__all__ = ["Diverter", "receiver", "series", "skip", "tube"]
+
+#: What a tube yields to give nothing.
+skip = _core._Skip()
+
+
+def tube(cls: Any) -> Any:
+    """Class decorator: adds what the class lacks of a tube's methods and attributes.
+
+    >>> from marotte.tubes import memory, fountToList
+    >>> @tube
+    ... class Doubler:
+    ...     def received(self, item):
+    ...         yield item * 2
+    >>> fountToList(memory.iteratorFount([1, 2]).flowTo(series(Doubler())))
+    [2, 4]
+    """
+
+    def started(self: Any) -> Any:
+        """Has nothing to say."""
+
+    def received(self: Any, item: Any) -> Any:
+        """Gives nothing."""
+
+    def stopped(self: Any, reason: Any) -> Any:
+        """Has nothing to say."""
+
+    for method in (started, received, stopped):
+        if not hasattr(cls, method.__name__):
+            setattr(cls, method.__name__, method)
+    for name in ("inputType", "outputType"):
+        if not hasattr(cls, name):
+            setattr(cls, name, None)
+    return implementer(ITube)(cls)
+
+
+@implementer(ITube)
+class _Receiver:
+    def __init__(self, inputType: Any, outputType: Any, received: Any, name: str) -> None:
+        self.inputType = inputType
+        self.outputType = outputType
+        self.received = received
+        self._name = name
+
+    def started(self) -> None:
+        """Has nothing to say."""
+
+    def stopped(self, reason: Any) -> None:
+        """Has nothing to say."""
+
+    def __repr__(self) -> str:
+        return self._name
+
+
+def receiver(
+    inputType: Any = None, outputType: Any = None, name: str | None = None
+) -> Callable[[Callable[[Any], Any]], Any]:
+    """Function decorator: a tube that calls the function with each item. It returns an iterable of
+    outputs, or yields them; it may be ``async``.
+
+    >>> from marotte.tubes import memory, fountToList
+    >>> @receiver(inputType=int, outputType=int)
+    ... def addOne(item):
+    ...     yield item + 1
+    >>> fountToList(memory.iteratorFount([1, 2]).flowTo(series(addOne)))
+    [2, 3]
+    """
+
+    def decorate(function: Callable[[Any], Any]) -> Any:
+        return _Receiver(
+            inputType, outputType, function, function.__name__ if name is None else name
+        )
+
+    return decorate
+
+
+def is_tube(value: Any) -> bool:
+    """Whether something is a tube, and not a drain."""
+    return hasattr(value, "received") and not hasattr(value, "flowingFrom")
+
+
+def _drain_of(value: Any) -> Any:
+    if hasattr(value, "flowingFrom"):
+        return value
+    adapt = getattr(IDrain, "__call__", None)
+    if adapt is not None and hasattr(IDrain, "providedBy"):
+        try:
+            return IDrain(value)  # type: ignore[abstract]
+        except TypeError:
+            pass
+    raise TypeError(
+        f"{value!r} is neither a tube nor a drain: a tube has started, received and stopped, a "
+        "drain flowingFrom, receive and flowStopped"
+    )
+
+
+def series(start: Any, *tubes: Any) -> Any:
+    """Puts tubes and drains in a row: the first drain, whose ``flowingFrom`` gives the last fount.
+
+    Tubes next to each other become one siphon: what one gives goes to the next without ever being
+    on the stack, so a series can be as long as one likes. Raises ``TypeError`` for what is neither
+    tube nor drain, and if the types of neighbours do not fit.
+    """
+    parts: list[Any] = []
+    row: list[Any] = []
+    for element in (start, *tubes):
+        if is_tube(element):
+            if row and row[-1].outputType is not None and element.inputType is not None:
+                check_types(row[-1], row[-1].outputType, element, element.inputType)
+            row.append(element)
+            continue
+        if row:
+            parts.append(_core._Siphon(*row)._tdrain)
+            row = []
+        parts.append(_drain_of(element))
+    if row:
+        parts.append(_core._Siphon(*row)._tdrain)
+    first = parts[0]
+    if len(parts) > 1:
+        fount = first.flowingFrom(None)
+        for place, part in enumerate(parts[1:]):
+            if fount is None:
+                raise TypeError(
+                    f"nothing can follow {parts[place]!r} in a series: nothing flows out of it"
+                )
+            fount = fount.flowTo(part)
+    return first
+
+
+@tube
+class _Draining:
+    """Gives the items that were taken out of a diverted tube, and then lets the fount flow on."""
+
+    def __init__(self, items: list[Any], fount: Any, drain: Any) -> None:
+        self._items = items
+        self._fount = fount
+        self._drain = drain
+
+    def __repr__(self) -> str:
+        return f"<{len(self._items)} items to be received again>"
+
+    def started(self) -> Any:
+        while self._items:
+            yield self._items.pop(0)
+        if self._fount is not None:
+            self._fount.flowTo(self._drain)
+
+
+class _NoFount:
+    outputType = None
+    drain: Any = None
+
+    def flowTo(self, drain: Any) -> Any:
+        self.drain = drain
+        return None if drain is None else drain.flowingFrom(self)
+
+    def pauseFlow(self) -> Any:
+        from marotte.tubes.kit import NoPause
+
+        return NoPause()
+
+    def stopFlow(self) -> None:
+        """There is nothing to stop."""
+
+
+class Diverter(_core._SiphonDrain):
+    """A drain around a tube whose flow can be sent elsewhere while it flows: what the tube has made and nobody has
+    taken is undone and received again by the new drain.
+
+    Raises ``TypeError`` if the tube has no ``reassemble``.
+    """
+
+    def __new__(cls, divertable: Any) -> Diverter:
+        """Wraps a tube."""
+        if not IDivertable.providedBy(divertable):
+            raise TypeError(f"{divertable!r} cannot be diverted: it has no reassemble")
+        siphon = _core._Siphon(divertable)
+        self = super().__new__(cls, siphon)
+        self._divertable = divertable
+        self.adopt()
+        return self
+
+    def __init__(self, divertable: Any) -> None:
+        """See `__new__`."""
+
+    def __repr__(self) -> str:
+        return f"<Diverter for {self._divertable!r}>"
+
+    def divert(self, drain: Any) -> None:
+        """Sends the flow to ``drain`` from now on, first what the tube still had."""
+        outputs, inputs = self._siphon.eject()
+        outputs = [output for output in outputs if output is not skip]
+        again = list(self._divertable.reassemble(outputs) or ()) + inputs
+        fount = self.fount
+        draining = series(_Draining(again, fount, drain))
+        _NoFount().flowTo(draining).flowTo(drain)

@@ -1,0 +1,16 @@
+//! Tubes for Python: siphons with the face of Twisted's Tubes.
+
+mod facets;
+mod host;
+mod hub;
+mod outputs;
+mod parts;
+mod pauser;
+mod siphon;
+
+pub(crate) use facets::{SiphonDrain, SiphonFount};
+pub(crate) use hub::Hub;
+pub(crate) use outputs::Pending;
+pub(crate) use parts::Skip;
+pub(crate) use pauser::{Pause, Pauser};
+pub(crate) use siphon::Siphon;

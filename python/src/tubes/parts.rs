@@ -1,0 +1,105 @@
+//! What tubes need of Python modules, looked up once.
+
+use marotte::tube::Error;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+
+use crate::deferred::failure_of;
+
+/// What a tube yields to say "nothing".
+#[pyclass(frozen, module = "marotte._core", name = "_Skip")]
+pub(crate) struct Skip;
+
+#[pymethods]
+impl Skip {
+    #[new]
+    fn new() -> Self {
+        Self
+    }
+
+    fn __repr__(&self) -> &'static str {
+        "skip"
+    }
+
+    fn __reduce__(&self) -> &'static str {
+        "skip"
+    }
+}
+
+pub(super) struct Parts {
+    /// Functions of `marotte.tubes._support`.
+    pub(super) report: Py<PyAny>,
+    pub(super) is_end: Py<PyAny>,
+    pub(super) check_types: Py<PyAny>,
+    pub(super) stop_flow_called: Py<PyAny>,
+    pub(super) error: Py<PyAny>,
+    pub(super) begin: Py<PyAny>,
+    pub(super) already_unpaused: Py<PyAny>,
+    /// The class of `marotte.tubes.tube` for functions.
+    pub(super) receiver: Py<PyAny>,
+}
+
+static PARTS: PyOnceLock<Parts> = PyOnceLock::new();
+
+pub(super) fn parts(py: Python<'_>) -> PyResult<&Parts> {
+    PARTS.get_or_try_init(py, || {
+        let support = py.import("marotte.tubes._support")?;
+        let function = |name: &str| support.getattr(name).map(Bound::unbind);
+        Ok(Parts {
+            report: function("report")?,
+            is_end: function("is_end")?,
+            check_types: function("check_types")?,
+            stop_flow_called: function("stop_flow_called")?,
+            error: function("error")?,
+            begin: function("begin")?,
+            already_unpaused: function("AlreadyUnpaused")?,
+            receiver: py.import("marotte.tubes.tube")?.getattr("_Receiver")?.unbind(),
+        })
+    })
+}
+
+/// An exception as the reason of a flow.
+pub(super) fn reason_of(py: Python<'_>, error: PyErr) -> Py<PyAny> {
+    let exception = error.value(py).clone();
+    failure_of(py, error, false).unwrap_or_else(|_| exception.into_any().unbind())
+}
+
+/// What a native stage raised, as the reason of a flow.
+pub(super) fn failure(py: Python<'_>, error: &Error) -> Py<PyAny> {
+    let kind = match error {
+        Error::FrameTooLong { .. } => "FrameTooLong",
+        Error::Truncated { .. } => "TruncatedFrame",
+        Error::Malformed { .. } => "MalformedFrame",
+        Error::Unframeable { .. } => "UnframeableItem",
+        Error::WrongType { .. } => "WrongItemType",
+        Error::Overrun { .. } => "FlowOverrun",
+        Error::Laggard { .. } => "BranchTooSlow",
+        _ => "TubeError",
+    };
+    let made = parts(py).and_then(|parts| parts.error.call1(py, (kind, error.to_string())));
+    made.unwrap_or_else(|raised| reason_of(py, raised))
+}
+
+/// Tells of something that went wrong, once.
+pub(super) fn report(py: Python<'_>, reason: &Py<PyAny>) {
+    if let Err(error) = parts(py).and_then(|parts| parts.report.call1(py, (reason,))) {
+        error.write_unraisable(py, None);
+    }
+}
+
+/// An attribute, or None if there is none.
+pub(super) fn type_of<'py>(
+    object: &Bound<'py, PyAny>,
+    output: bool,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = object.py();
+    let name = if output {
+        intern!(py, "outputType")
+    } else {
+        intern!(py, "inputType")
+    };
+    Ok(object
+        .getattr_opt(name)?
+        .unwrap_or_else(|| py.None().into_bound(py)))
+}
