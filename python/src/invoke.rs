@@ -198,8 +198,8 @@ pub(crate) fn begin<'py>(
     }
     match EagerTask::step(py, vat.home(), &awaitable) {
         Ok((task, waiting_for)) => {
-            let work = runner
-                .call_method1(intern!(py, "resume"), (awaitable, waiting_for, settle))?;
+            let work =
+                runner.call_method1(intern!(py, "resume"), (awaitable, waiting_for, settle))?;
             task.get().become_real(runner, work.clone())?;
             Ok(work)
         }

@@ -53,7 +53,9 @@ mod _core {
     #[pymodule_export]
     use crate::tub::{Tub, Turns};
     #[pymodule_export]
-    use crate::tubes::{Hub, Pause, Pauser, Pending, Siphon, SiphonDrain, SiphonFount, Skip};
+    use crate::tubes::{
+        Hub, NativeTube, Pause, Pauser, Pending, Siphon, SiphonDrain, SiphonFount, Skip,
+    };
     #[pymodule_export]
     use crate::values::{PySturdyRef, Referenceable};
 

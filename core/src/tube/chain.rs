@@ -251,6 +251,24 @@ impl<H: Host> Chain<H> {
         self.reason = Some(H::dup_reason(cx, reason));
     }
 
+    /// Takes out a stage and all below it, undoes what they have, and returns what would have to be
+    /// given to that stage.
+    pub(super) fn split(
+        &mut self,
+        cx: H::Cx<'_>,
+        index: usize,
+        ready: Option<Flowing<H::Value>>,
+    ) -> Vec<Flowing<H::Value>> {
+        let mut items: Vec<_> = ready.into_iter().collect();
+        for stage in self.stages.drain(index.min(self.stages.len())..).rev() {
+            if let Stage::Native(mut native) = stage {
+                items = native.reassemble(items, cx);
+            }
+        }
+        self.wake();
+        items
+    }
+
     /// Takes out all outputs of the last stage (see [`Stage::eject`]). For chains of one stage.
     pub(super) fn eject(
         &mut self,

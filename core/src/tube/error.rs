@@ -59,6 +59,9 @@ pub enum Error {
         /// How far it was allowed to fall behind.
         limit: usize,
     },
+    /// A failure of the host's language, in its words.
+    #[error("{0}")]
+    Host(String),
     /// What a closure or codec of somebody else raised.
     #[error(transparent)]
     Other(Arc<dyn std::error::Error + Send + Sync>),

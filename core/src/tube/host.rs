@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::error::Error;
+use super::error::{Error, Reason};
 use super::hub::Hub;
 use super::siphon::Siphon;
 
@@ -106,8 +106,11 @@ pub trait Host: Sized + 'static {
     ///
     /// # Errors
     /// What the drain raised.
-    fn receive(cx: Self::Cx<'_>, drain: &Self::Drain, item: Self::Value)
-    -> Result<(), Self::Reason>;
+    fn receive(
+        cx: Self::Cx<'_>,
+        drain: &Self::Drain,
+        item: Self::Value,
+    ) -> Result<(), Self::Reason>;
     /// Whether the drain would rather have many items at once, by [`Host::receive_batch`].
     fn gathers_in(drain: &Self::Drain) -> bool;
     /// Gives several items to a foreign drain.
@@ -172,8 +175,12 @@ pub trait Host: Sized + 'static {
     fn stop_flow_called(cx: Self::Cx<'_>) -> Self::Reason;
     /// Reports what a tube, a fount or a drain raised.
     fn report(cx: Self::Cx<'_>, reason: &Self::Reason);
+    /// What kind of reason it is: an end, a stop from below, or a failure.
+    fn kind(cx: Self::Cx<'_>, reason: &Self::Reason) -> Reason;
     /// Whether a reason is that of a flow that came to its end as it should.
-    fn is_end(cx: Self::Cx<'_>, reason: &Self::Reason) -> bool;
+    fn is_end(cx: Self::Cx<'_>, reason: &Self::Reason) -> bool {
+        !matches!(Self::kind(cx, reason), Reason::Failed(_))
+    }
 }
 
 /// What a tube returned: nothing, or outputs to be taken.

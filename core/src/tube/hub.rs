@@ -244,7 +244,9 @@ pub(super) fn deliver<H: Host>(
                     let Hub::Out(out) = hub else {
                         return None;
                     };
-                    let branch = target.as_ref().and_then(|(index, _)| out.branches.get(*index));
+                    let branch = target
+                        .as_ref()
+                        .and_then(|(index, _)| out.branches.get(*index));
                     let branch = branch.and_then(Option::as_ref);
                     out.undelivered += u64::from(branch.is_none());
                     branch.map(|node| H::dup_node(cx, node))
@@ -446,7 +448,10 @@ pub(super) fn stopped<H: Host>(
     agenda: &mut Agenda<H>,
 ) {
     let (branches, free) = H::with_hub(cx, hub, |hub| match hub {
-        Hub::Out(out) => (out.branches.iter_mut().filter_map(Option::take).collect(), Vec::new()),
+        Hub::Out(out) => (
+            out.branches.iter_mut().filter_map(Option::take).collect(),
+            Vec::new(),
+        ),
         Hub::In(into) => {
             if let Some(input) = into.inputs.get_mut(index) {
                 input.done = true;

@@ -6,13 +6,16 @@
 //! | | |
 //! |---|---|
 //! | [`Tube`] | what turns items into others, in Rust: [`receiver`], framing, codecs |
+//! | [`framing`] | lines, netstrings, delimiters, prefixes |
 //! | [`Siphon`] | a chain of stages between a fount and a drain, for a language with founts and drains of its own |
 //! | [`Hub`] | fan-out and fan-in between siphons |
 //! | [`Inbox`] | what waits, how much may, and what happens to the rest |
 //! | [`Host`] | what a language must supply |
 
 mod chain;
+mod codec;
 mod error;
+pub mod framing;
 mod host;
 mod hub;
 mod inbox;
@@ -22,13 +25,14 @@ mod stage;
 mod tube;
 
 pub use chain::Chain;
+pub use codec::{Squeezer, Utf8Decoder, Utf8Encoder};
 pub use error::{Error, Reason};
 pub use host::{Flowing, FromFlowing, Host, IntoFlowing, Next, Taken};
 pub use hub::{Ends, Hub, In, Order, Out, add_branch, add_input, branch_of};
 pub use inbox::{Inbox, Overflow, Pushed};
 pub use run::{
-    Ejected, eject, flow_to, flowing_from, flow_stopped, flush, pause_flow, receive, resume_flow,
-    stop_flow, wake,
+    Ejected, eject, flow_stopped, flow_to, flowing_from, flush, pause_flow, receive, resume_flow,
+    split, stop_flow, wake,
 };
 pub use siphon::{Downstream, Hold, Siphon, Upstream};
 pub use stage::{HostStage, Native, Stage};

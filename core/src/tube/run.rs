@@ -764,7 +764,11 @@ pub fn flush<H: Host>(cx: H::Cx<'_>, node: &H::Node) {
 /// What the stage raised.
 pub fn eject<H: Host>(cx: H::Cx<'_>, node: &H::Node) -> Result<Ejected<H>, H::Reason> {
     let (chain, ready, inputs) = H::with(cx, node, |siphon| {
-        (siphon.chain.take(), siphon.ready.take(), siphon.inbox.take())
+        (
+            siphon.chain.take(),
+            siphon.ready.take(),
+            siphon.inbox.take(),
+        )
     });
     let mut outputs = Ok(Vec::new());
     if let Some(mut chain) = chain {
@@ -776,6 +780,21 @@ pub fn eject<H: Host>(cx: H::Cx<'_>, node: &H::Node) -> Result<Ejected<H>, H::Re
         outputs: outputs?.into_iter().map(host).collect(),
         inputs: inputs.into_iter().map(host).collect(),
     })
+}
+
+/// Takes a native stage, and all below it, out of a siphon: what the siphon gives from now on is what that
+/// stage was given. Returns what it would have to be given again; `None` if the siphon is at
+/// work, so that nothing can be taken out of it.
+pub fn split<H: Host>(cx: H::Cx<'_>, node: &H::Node, index: usize) -> Option<Vec<H::Value>> {
+    let mut chain = H::with(cx, node, |siphon| siphon.chain.take())?;
+    let (ready, inputs) = H::with(cx, node, |siphon| {
+        let inputs = (index == 0).then(|| siphon.inbox.take());
+        (siphon.ready.take(), inputs.unwrap_or_default())
+    });
+    let items = chain.split(cx, index, ready);
+    H::with(cx, node, |siphon| siphon.chain = Some(chain));
+    let all = items.into_iter().chain(inputs);
+    Some(all.map(|item| item.into_host::<H>(cx)).collect())
 }
 
 /// What was taken out of a siphon.

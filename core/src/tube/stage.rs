@@ -41,13 +41,24 @@ pub trait Native<H: Host>: Send {
     /// # Errors
     /// What the stage raised.
     fn next(&mut self) -> Result<Option<Flowing<H::Value>>, Error>;
+    /// See [`Tube::has_gathered`].
+    fn has_gathered(&self) -> bool;
+    /// See [`Tube::flush`].
+    ///
+    /// # Errors
+    /// What the stage raised.
+    fn flush(&mut self) -> Result<(), Error>;
     /// See [`Tube::stopped`].
     ///
     /// # Errors
     /// What the stage raised.
     fn stopped(&mut self, reason: &Reason) -> Result<(), Error>;
     /// See [`Tube::reassemble`].
-    fn reassemble(&mut self, outputs: Vec<Flowing<H::Value>>, cx: H::Cx<'_>) -> Vec<Flowing<H::Value>>;
+    fn reassemble(
+        &mut self,
+        outputs: Vec<Flowing<H::Value>>,
+        cx: H::Cx<'_>,
+    ) -> Vec<Flowing<H::Value>>;
 }
 
 impl<H, T> Native<H> for T
@@ -69,6 +80,14 @@ where
     #[inline]
     fn next(&mut self) -> Result<Option<Flowing<H::Value>>, Error> {
         Ok(Tube::next(self)?.map(IntoFlowing::into_flowing::<H>))
+    }
+
+    fn has_gathered(&self) -> bool {
+        Tube::has_gathered(self)
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        Tube::flush(self)
     }
 
     fn stopped(&mut self, reason: &Reason) -> Result<(), Error> {
@@ -156,16 +175,24 @@ impl<H: Host> Stage<H> {
     /// Whether items wait for the rest of their batch.
     #[inline]
     pub(super) fn has_gathered(&self) -> bool {
-        matches!(self, Self::Host(stage) if !stage.gathered.is_empty())
+        match self {
+            Self::Host(stage) => !stage.gathered.is_empty(),
+            Self::Native(native) => native.has_gathered(),
+            Self::Dead => false,
+        }
     }
 
     /// Gives what was gathered to the tube.
     pub(super) fn flush(&mut self, cx: H::Cx<'_>) -> Result<(), H::Reason> {
-        if let Self::Host(stage) = self {
-            let items = std::mem::take(&mut stage.gathered);
-            stage.outputs = H::received_batch(cx, &stage.tube, items)?;
+        match self {
+            Self::Host(stage) => {
+                let items = std::mem::take(&mut stage.gathered);
+                stage.outputs = H::received_batch(cx, &stage.tube, items)?;
+                Ok(())
+            }
+            Self::Native(native) => native.flush().map_err(|error| H::reason(cx, error)),
+            Self::Dead => Ok(()),
         }
-        Ok(())
     }
 
     #[inline]
@@ -223,13 +250,8 @@ impl<H: Host> Stage<H> {
         match self {
             Self::Host(stage) => stage.outputs = H::stopped(cx, &stage.tube, reason)?,
             Self::Native(native) => {
-                let reason = if H::is_end(cx, reason) {
-                    Reason::Done
-                } else {
-                    Reason::Stopped
-                };
                 native
-                    .stopped(&reason)
+                    .stopped(&H::kind(cx, reason))
                     .map_err(|error| H::reason(cx, error))?;
             }
             Self::Dead => {}
@@ -257,11 +279,11 @@ impl<H: Host> Stage<H> {
         ready: Option<Flowing<H::Value>>,
     ) -> Result<Vec<Flowing<H::Value>>, H::Reason> {
         let mut items: Vec<_> = ready.into_iter().collect();
+        if let Self::Native(native) = self {
+            return Ok(native.reassemble(items, cx));
+        }
         while let Next::Item(item) = self.next(cx, waker)? {
             items.push(item);
-        }
-        if let Self::Native(native) = self {
-            items = native.reassemble(items, cx);
         }
         Ok(items)
     }

@@ -64,6 +64,20 @@ pub trait Tube {
     /// Stops the flow both ways.
     fn next(&mut self) -> Result<Option<Self::Out>, Error>;
 
+    /// Whether it keeps something that [`flush`](Self::flush) would let out.
+    fn has_gathered(&self) -> bool {
+        false
+    }
+
+    /// No more items come at once: what was gathered is to go out. Called only if
+    /// [`has_gathered`](Self::has_gathered); `next` is called after it.
+    ///
+    /// # Errors
+    /// Stops the flow both ways.
+    fn flush(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// The flow has stopped: no more items come. Outputs may be ready after it.
     ///
     /// # Errors
@@ -89,6 +103,7 @@ pub trait Tube {
             first: self,
             second: next,
             ending: None,
+            flushing: false,
         }
     }
 }
@@ -109,6 +124,14 @@ impl<T: Tube + ?Sized> Tube for Box<T> {
         (**self).next()
     }
 
+    fn has_gathered(&self) -> bool {
+        (**self).has_gathered()
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        (**self).flush()
+    }
+
     fn stopped(&mut self, reason: &Reason) -> Result<(), Error> {
         (**self).stopped(reason)
     }
@@ -125,6 +148,8 @@ pub struct Then<A, B> {
     second: B,
     /// The second one is told of the end when the first has nothing more to give.
     ending: Option<Reason>,
+    /// No more items come at once.
+    flushing: bool,
 }
 
 impl<A: Tube, B: Tube<In = A::Out>> Tube for Then<A, B> {
@@ -149,16 +174,32 @@ impl<A: Tube, B: Tube<In = A::Out>> Tube for Then<A, B> {
             }
             match self.first.next()? {
                 Some(item) => self.second.received(item)?,
+                // The first one may still gather, and then the second may, too.
+                None if self.first.has_gathered() && self.flushing => self.first.flush()?,
                 None => match self.ending.take() {
                     Some(reason) => self.second.stopped(&reason)?,
-                    None => return Ok(None),
+                    None if self.flushing && self.second.has_gathered() => self.second.flush()?,
+                    None => {
+                        self.flushing = false;
+                        return Ok(None);
+                    }
                 },
             }
         }
     }
 
+    fn has_gathered(&self) -> bool {
+        self.first.has_gathered() || self.second.has_gathered()
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        self.flushing = true;
+        Ok(())
+    }
+
     fn stopped(&mut self, reason: &Reason) -> Result<(), Error> {
         self.ending = Some(reason.clone());
+        self.flushing = true;
         self.first.stopped(reason)
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from typing import Any
@@ -17,8 +18,10 @@ __all__ = [
     "check_types",
     "error",
     "is_end",
+    "kind_of",
     "report",
     "stop_flow_called",
+    "to_json",
 ]
 
 logger = logging.getLogger("marotte.tubes")
@@ -38,19 +41,24 @@ def report(reason: Any) -> None:
     )
 
 
-_ENDS: tuple[type[BaseException], ...] = (StopIteration, StopAsyncIteration, StopFlowCalled, EOFError)
+_ENDS: tuple[type[BaseException], ...] = (StopIteration, StopAsyncIteration, EOFError)
+
+
+def kind_of(reason: Any) -> int:
+    """0 for the reason of a flow that came to its end, 1 of one that its drain stopped, 2 of one that
+    failed."""
+    kind = getattr(reason, "type", type(reason))
+    if reason is None or not isinstance(kind, type) or issubclass(kind, _ENDS):
+        return 0
+    if issubclass(kind, StopFlowCalled):
+        return 1
+    closed = kind.__name__ == "ConnectionDone" and kind.__module__ == "twisted.internet.error"
+    return 0 if closed or not issubclass(kind, BaseException) else 2
 
 
 def is_end(reason: Any) -> bool:
-    """Whether a flow that stopped for this reason came to its end as it should."""
-    if reason is None:
-        return True
-    kind = getattr(reason, "type", type(reason))
-    if not isinstance(kind, type):
-        return False
-    return issubclass(kind, _ENDS) or (
-        kind.__name__ == "ConnectionDone" and kind.__module__ == "twisted.internet.error"
-    )
+    """Whether a flow that stopped for this reason did not fail."""
+    return kind_of(reason) < 2
 
 
 def stop_flow_called() -> Any:
@@ -93,6 +101,12 @@ def check_types(fount: Any, output: Any, drain: Any, wanted: Any) -> None:
             f"cannot connect {fount!r} to {drain!r}: the first gives {name_of(output)}, the second "
             f"takes {name_of(wanted)}"
         )
+
+
+#: A value as JSON, on one line.
+to_json = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=True
+).encode
 
 
 def begin(awaitable: Any, settle: Any) -> Any:

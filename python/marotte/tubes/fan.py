@@ -97,7 +97,7 @@ class In:
 class Thru(_core._SiphonDrain):
     """One flow through many drains from which something flows, and into one again::
 
-        fount.flowTo(Thru([series(a()), series(b())])).flowTo(drain)
+    fount.flowTo(Thru([series(a()), series(b())])).flowTo(drain)
     """
 
     def __new__(cls, drains: Iterable[Any]) -> Thru:

@@ -106,3 +106,4 @@ if _zope.present:
     classImplements(_core._SiphonDrain, IDrain)
     classImplements(_core._SiphonFount, IFount)
     classImplements(_core._Pause, IPause)
+    classImplements(_core._NativeTube, IDivertable)

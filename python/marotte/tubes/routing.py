@@ -38,9 +38,7 @@ class Routed:
             return False
         if other._specification is None:
             return True
-        return self._specification is not None and fits(
-            self._specification, other._specification
-        )
+        return self._specification is not None and fits(self._specification, other._specification)
 
     def providedBy(self, instance: Any) -> bool:
         """Whether something is of this type."""

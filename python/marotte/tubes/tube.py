@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from marotte import _core
+from marotte._core import _NativeTube
 from marotte.tubes._support import check_types
 from marotte.tubes._zope import implementer
 from marotte.tubes.itube import IDivertable, IDrain, ITube
@@ -106,6 +107,12 @@ def _drain_of(value: Any) -> Any:
     )
 
 
+def _siphon(row: list[Any]) -> Any:
+    siphon = _core._Siphon(*row)
+    siphon.settle()
+    return siphon._tdrain
+
+
 def series(start: Any, *tubes: Any) -> Any:
     """Puts tubes and drains in a row: the first drain, whose ``flowingFrom`` gives the last fount.
 
@@ -119,14 +126,19 @@ def series(start: Any, *tubes: Any) -> Any:
         if is_tube(element):
             if row and row[-1].outputType is not None and element.inputType is not None:
                 check_types(row[-1], row[-1].outputType, element, element.inputType)
+            # Those of the extension are fused with their like. Between them and others a flow can
+            # be diverted.
+            if row and isinstance(row[-1], _NativeTube) is not isinstance(element, _NativeTube):
+                parts.append(_siphon(row))
+                row = []
             row.append(element)
             continue
         if row:
-            parts.append(_core._Siphon(*row)._tdrain)
+            parts.append(_siphon(row))
             row = []
         parts.append(_drain_of(element))
     if row:
-        parts.append(_core._Siphon(*row)._tdrain)
+        parts.append(_siphon(row))
     first = parts[0]
     if len(parts) > 1:
         fount = first.flowingFrom(None)
@@ -175,6 +187,16 @@ class _NoFount:
         """There is nothing to stop."""
 
 
+def _divert(siphon: Any, index: int, drain: Any) -> None:
+    """Sends what was to flow through a stage of a siphon to a drain."""
+    again = siphon.split(index)
+    fount = siphon._tdrain.fount
+    if index > 0:
+        fount = siphon._tfount
+        fount.flowTo(None)
+    _NoFount().flowTo(series(_Draining(again, fount, drain))).flowTo(drain)
+
+
 class Diverter(_core._SiphonDrain):
     """A drain around a tube whose flow can be sent elsewhere while it flows: what the tube has made and nobody has
     taken is undone and received again by the new drain.
@@ -187,6 +209,7 @@ class Diverter(_core._SiphonDrain):
         if not IDivertable.providedBy(divertable):
             raise TypeError(f"{divertable!r} cannot be diverted: it has no reassemble")
         siphon = _core._Siphon(divertable)
+        siphon.settle()
         self = super().__new__(cls, siphon)
         self._divertable = divertable
         self.adopt()
@@ -201,8 +224,11 @@ class Diverter(_core._SiphonDrain):
     def divert(self, drain: Any) -> None:
         """Sends the flow to ``drain`` from now on, first what the tube still had."""
         outputs, inputs = self._siphon.eject()
-        outputs = [output for output in outputs if output is not skip]
-        again = list(self._divertable.reassemble(outputs) or ()) + inputs
+        if isinstance(self._divertable, _NativeTube):
+            # Those are undone already.
+            again = outputs + inputs
+        else:
+            again = [*(self._divertable.reassemble(outputs) or ()), *inputs]
         fount = self.fount
         draining = series(_Draining(again, fount, drain))
         _NoFount().flowTo(draining).flowTo(drain)

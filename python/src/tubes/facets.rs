@@ -17,7 +17,13 @@ use super::pauser::Pause;
 use super::siphon::Siphon;
 
 /// The drain of a siphon: what flows in is given to it.
-#[pyclass(frozen, subclass, weakref, module = "marotte._core", name = "_SiphonDrain")]
+#[pyclass(
+    frozen,
+    subclass,
+    weakref,
+    module = "marotte._core",
+    name = "_SiphonDrain"
+)]
 pub(crate) struct SiphonDrain {
     siphon: Py<Siphon>,
 }
@@ -91,10 +97,12 @@ impl SiphonDrain {
                 old.call_method1(intern!(py, "flowTo"), (py.None(),))?;
             }
         }
-        let upstream = fount.as_ref().map(|fount| match fount.cast::<SiphonFount>() {
-            Ok(ours) => Upstream::Siphon(ours.get().siphon.clone_ref(py)),
-            Err(_) => Upstream::Foreign(fount.clone().unbind()),
-        });
+        let upstream = fount
+            .as_ref()
+            .map(|fount| match fount.cast::<SiphonFount>() {
+                Ok(ours) => Upstream::Siphon(ours.get().siphon.clone_ref(py)),
+                Err(_) => Upstream::Foreign(fount.clone().unbind()),
+            });
         tube::flowing_from::<PyHost>(py, &this.siphon, upstream);
         last_fount(py, this.siphon.clone_ref(py))
     }

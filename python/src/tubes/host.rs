@@ -1,7 +1,7 @@
 //! `impl tube::Host` for Python.
 
 use bytes::Bytes;
-use marotte::tube::{self, Error, Next, Taken};
+use marotte::tube::{self, Error, Next, Reason, Taken};
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -328,11 +328,21 @@ impl tube::Host for PyHost {
         report(py, reason);
     }
 
-    fn is_end(py: Python<'_>, reason: &Py<PyAny>) -> bool {
-        parts(py)
-            .and_then(|parts| parts.is_end.call1(py, (reason,)))
-            .and_then(|answer| answer.is_truthy(py))
-            .unwrap_or(false)
+    fn kind(py: Python<'_>, reason: &Py<PyAny>) -> Reason {
+        let kind = parts(py)
+            .and_then(|parts| parts.kind_of.call1(py, (reason,)))
+            .and_then(|kind| kind.extract::<u8>(py));
+        match kind {
+            Ok(0) => Reason::Done,
+            Ok(1) => Reason::Stopped,
+            // What exactly is in the reason itself.
+            _ => Reason::Failed(Error::Host(
+                reason
+                    .bind(py)
+                    .str()
+                    .map_or_else(|_| "?".to_owned(), |text| text.to_string()),
+            )),
+        }
     }
 }
 

@@ -27,7 +27,11 @@ impl Hub {
     /// returns the number of a branch and what goes there, or None.
     #[staticmethod]
     #[pyo3(signature = (siphon, route=None))]
-    fn out(py: Python<'_>, siphon: &Bound<'_, Siphon>, route: Option<Py<PyAny>>) -> PyResult<Py<Self>> {
+    fn out(
+        py: Python<'_>,
+        siphon: &Bound<'_, Siphon>,
+        route: Option<Py<PyAny>>,
+    ) -> PyResult<Py<Self>> {
         let input = siphon.clone().unbind();
         let hub = Py::new(
             py,
@@ -44,7 +48,12 @@ impl Hub {
     /// From many to ``siphon``. ``order`` is one of ``"merge"``, ``"concat"``, ``"zip"`` and
     /// ``"priority"``, ``ends`` one of ``"last"``, ``"first"`` and ``"never"``.
     #[staticmethod]
-    fn into(py: Python<'_>, siphon: &Bound<'_, Siphon>, order: &str, ends: &str) -> PyResult<Py<Self>> {
+    fn into(
+        py: Python<'_>,
+        siphon: &Bound<'_, Siphon>,
+        order: &str,
+        ends: &str,
+    ) -> PyResult<Py<Self>> {
         let order = match order {
             "merge" => Order::Merge,
             "concat" => Order::Concat,

@@ -3,10 +3,12 @@
 mod facets;
 mod host;
 mod hub;
+mod json;
 mod outputs;
 mod parts;
 mod pauser;
 mod siphon;
+mod stages;
 
 pub(crate) use facets::{SiphonDrain, SiphonFount};
 pub(crate) use hub::Hub;
@@ -14,3 +16,4 @@ pub(crate) use outputs::Pending;
 pub(crate) use parts::Skip;
 pub(crate) use pauser::{Pause, Pauser};
 pub(crate) use siphon::Siphon;
+pub(crate) use stages::NativeTube;

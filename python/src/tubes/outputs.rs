@@ -57,13 +57,10 @@ impl Pending {
     }
 
     fn __clear__(&self) {
-        let old = self.state.lock_for_collector().map(|mut state| {
-            (
-                state.outcome.take(),
-                state.work.take(),
-                state.siphon.take(),
-            )
-        });
+        let old = self
+            .state
+            .lock_for_collector()
+            .map(|mut state| (state.outcome.take(), state.work.take(), state.siphon.take()));
         drop(old);
     }
 
@@ -87,11 +84,7 @@ impl Pending {
 
 impl Pending {
     /// Begins to wait for something; wakes the siphon when it is there.
-    fn begin(
-        py: Python<'_>,
-        awaitable: &Py<PyAny>,
-        siphon: &Py<Siphon>,
-    ) -> PyResult<Py<Self>> {
+    fn begin(py: Python<'_>, awaitable: &Py<PyAny>, siphon: &Py<Siphon>) -> PyResult<Py<Self>> {
         let pending = Py::new(
             py,
             Self {
@@ -215,7 +208,10 @@ impl Outputs {
                     }
                     list.get_item(*at - 1).ok()
                 }
-                _ => match self.wait(py, siphon).map_err(|error| reason_of(py, error))? {
+                _ => match self
+                    .wait(py, siphon)
+                    .map_err(|error| reason_of(py, error))?
+                {
                     Wait::Item(item) => Some(item),
                     Wait::Again => continue,
                     Wait::Busy => return Ok(Next::Busy),
@@ -295,7 +291,9 @@ impl Outputs {
 
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
-            Self::Generator(object) | Self::Iterator(object) | Self::Awaitable(object) => visit.call(object),
+            Self::Generator(object) | Self::Iterator(object) | Self::Awaitable(object) => {
+                visit.call(object)
+            }
             Self::Tuple(tuple, _) => visit.call(tuple),
             Self::List(list, _) => visit.call(list),
             Self::Waiting(pending) => visit.call(pending),

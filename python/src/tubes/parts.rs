@@ -30,12 +30,14 @@ impl Skip {
 pub(super) struct Parts {
     /// Functions of `marotte.tubes._support`.
     pub(super) report: Py<PyAny>,
-    pub(super) is_end: Py<PyAny>,
+    pub(super) kind_of: Py<PyAny>,
     pub(super) check_types: Py<PyAny>,
     pub(super) stop_flow_called: Py<PyAny>,
     pub(super) error: Py<PyAny>,
     pub(super) begin: Py<PyAny>,
     pub(super) already_unpaused: Py<PyAny>,
+    pub(super) to_json: Py<PyAny>,
+    pub(super) divert: Py<PyAny>,
     /// The class of `marotte.tubes.tube` for functions.
     pub(super) receiver: Py<PyAny>,
 }
@@ -48,13 +50,21 @@ pub(super) fn parts(py: Python<'_>) -> PyResult<&Parts> {
         let function = |name: &str| support.getattr(name).map(Bound::unbind);
         Ok(Parts {
             report: function("report")?,
-            is_end: function("is_end")?,
+            kind_of: function("kind_of")?,
             check_types: function("check_types")?,
             stop_flow_called: function("stop_flow_called")?,
             error: function("error")?,
             begin: function("begin")?,
             already_unpaused: function("AlreadyUnpaused")?,
-            receiver: py.import("marotte.tubes.tube")?.getattr("_Receiver")?.unbind(),
+            to_json: function("to_json")?,
+            divert: py
+                .import("marotte.tubes.tube")?
+                .getattr("_divert")?
+                .unbind(),
+            receiver: py
+                .import("marotte.tubes.tube")?
+                .getattr("_Receiver")?
+                .unbind(),
         })
     })
 }

@@ -3,7 +3,7 @@
 #![allow(non_snake_case, reason = "the names are Twisted's")]
 
 use marotte::tube::{self, Chain, Downstream, Flowing, Hold, Inbox, Overflow, Stage, Upstream};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -15,6 +15,7 @@ use crate::host::PyHost;
 use super::facets::{SiphonDrain, SiphonFount};
 use super::host::Tube;
 use super::parts::type_of;
+use super::stages::NativeTube;
 
 /// A siphon; see `marotte.tubes.tube.series`. What flows into it is given to its drain, what comes out of it
 /// is taken from its fount.
@@ -68,13 +69,15 @@ impl Siphon {
         };
         let mut stages = Vec::with_capacity(tubes.len());
         for tube in &tubes {
-            stages.push(Stage::host(Tube::new(&tube)?));
+            stages.push(match tube.cast::<NativeTube>() {
+                Ok(native) => Stage::Native(native.get().take(py)?),
+                Err(_) => Stage::host(Tube::new(&tube)?),
+            });
         }
         let mut siphon = tube::Siphon::new(Chain::new(stages), Inbox::new(capacity, overflow));
         if waitsForDrain {
             siphon = siphon.waiting_for_drain();
         }
-        let _ = py;
         Ok(Self {
             state: Guarded::new(siphon),
             tubes: tubes.unbind(),
@@ -85,6 +88,16 @@ impl Siphon {
                 ..More::default()
             }),
         })
+    }
+
+    /// Tells the native tubes where they are.
+    fn settle(slf: &Bound<'_, Self>) -> PyResult<()> {
+        for (index, tube) in slf.get().tubes.bind(slf.py()).iter().enumerate() {
+            if let Ok(native) = tube.cast::<NativeTube>() {
+                native.get().put(slf, index)?;
+            }
+        }
+        Ok(())
     }
 
     /// What flows in is given to it.
@@ -143,6 +156,14 @@ impl Siphon {
         }
     }
 
+    /// Takes a native stage and all below it out; returns what that would have to be given again.
+    /// Raises ``RuntimeError`` while the stages are at work.
+    fn split(slf: &Bound<'_, Self>, index: usize) -> PyResult<Vec<Py<PyAny>>> {
+        tube::split::<PyHost>(slf.py(), slf.as_unbound(), index).ok_or_else(|| {
+            PyRuntimeError::new_err("a flow cannot be diverted by what is at work in it")
+        })
+    }
+
     /// Says what its drain takes and its fount gives, if no tube does, what it is called, and what follows
     /// it.
     #[pyo3(signature = (*, inputType=None, outputType=None, name=None, next=None))]
@@ -190,7 +211,11 @@ impl Siphon {
             Flowing::Host(value) => visit.call(value),
             _ => Ok(()),
         };
-        state.inbox().iter().chain(state.ready()).try_for_each(value)?;
+        state
+            .inbox()
+            .iter()
+            .chain(state.ready())
+            .try_for_each(value)?;
         if let Some(chain) = state.chain() {
             for stage in chain.stages() {
                 stage.visit(
@@ -222,7 +247,10 @@ impl Siphon {
     }
 
     fn __clear__(&self) {
-        let old = self.state.lock_for_collector().map(|mut state| state.clear());
+        let old = self
+            .state
+            .lock_for_collector()
+            .map(|mut state| state.clear());
         drop(old);
         let more = self
             .more

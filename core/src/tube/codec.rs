@@ -1,0 +1,273 @@
+//! Text and compression.
+
+use std::io::Write;
+
+use bytes::{Bytes, BytesMut};
+
+use super::error::{Error, Reason};
+use super::tube::Tube;
+
+/// From UTF-8, cut anywhere, to text. Bytes that are none are [`Error::Malformed`].
+#[derive(Debug, Default)]
+pub struct Utf8Decoder {
+    /// The start of a character that is not all there.
+    held: Vec<u8>,
+    text: Option<String>,
+}
+
+fn malformed(what: &'static str, detail: impl ToString) -> Error {
+    Error::Malformed {
+        what,
+        detail: detail.to_string(),
+    }
+}
+
+impl Tube for Utf8Decoder {
+    type In = Bytes;
+    type Out = String;
+
+    fn received(&mut self, chunk: Bytes) -> Result<(), Error> {
+        let mut bytes = std::mem::take(&mut self.held);
+        bytes.extend_from_slice(&chunk);
+        match String::from_utf8(bytes) {
+            Ok(text) => self.text = Some(text),
+            Err(error) => {
+                let problem = error.utf8_error();
+                let mut bytes = error.into_bytes();
+                if problem.error_len().is_some() {
+                    return Err(malformed("UTF-8", problem));
+                }
+                self.held = bytes.split_off(problem.valid_up_to());
+                self.text = String::from_utf8(bytes)
+                    .ok()
+                    .filter(|text| !text.is_empty());
+            }
+        }
+        Ok(())
+    }
+
+    fn next(&mut self) -> Result<Option<String>, Error> {
+        Ok(self.text.take())
+    }
+
+    fn stopped(&mut self, reason: &Reason) -> Result<(), Error> {
+        match reason {
+            Reason::Done if !self.held.is_empty() => Err(Error::Truncated {
+                held: self.held.len(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// From text to UTF-8.
+#[derive(Debug, Default)]
+pub struct Utf8Encoder {
+    bytes: Option<Bytes>,
+}
+
+impl Tube for Utf8Encoder {
+    type In = String;
+    type Out = Bytes;
+
+    fn received(&mut self, text: String) -> Result<(), Error> {
+        self.bytes = Some(Bytes::from(text));
+        Ok(())
+    }
+
+    fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        Ok(self.bytes.take())
+    }
+}
+
+/// How much is written out at once.
+const CHUNK: usize = 1 << 16;
+
+/// What compresses or decompresses, writing into its own buffer.
+trait Squeeze: Write {
+    fn buffer(&mut self) -> &mut Vec<u8>;
+    fn end(&mut self) -> std::io::Result<()>;
+}
+
+/// From bytes to bytes through a compressor or decompressor of another crate. One chunk of input is
+/// worked on in pieces, so that little that becomes much is not all in memory at once.
+pub struct Squeezer {
+    inner: Box<dyn Squeeze + Send>,
+    what: &'static str,
+    input: Bytes,
+    /// Gathers its output until nothing more comes at once.
+    out: BytesMut,
+    due: bool,
+    ending: bool,
+}
+
+/// As much input as is worked on before its output is given. A thousand times as much may come of it.
+const PIECE: usize = 1 << 10;
+
+impl std::fmt::Debug for Squeezer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Squeezer")
+            .field("what", &self.what)
+            .finish()
+    }
+}
+
+impl Squeezer {
+    fn with(inner: impl Squeeze + Send + 'static, what: &'static str) -> Self {
+        Self {
+            inner: Box::new(inner),
+            what,
+            input: Bytes::new(),
+            out: BytesMut::new(),
+            due: false,
+            ending: false,
+        }
+    }
+
+    fn take(&mut self) {
+        let buffer = self.inner.buffer();
+        self.out.extend_from_slice(buffer);
+        buffer.clear();
+    }
+}
+
+impl Tube for Squeezer {
+    type In = Bytes;
+    type Out = Bytes;
+
+    fn received(&mut self, chunk: Bytes) -> Result<(), Error> {
+        self.input = chunk;
+        Ok(())
+    }
+
+    fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        while !self.input.is_empty() && self.out.len() < CHUNK {
+            let piece = self.input.split_to(self.input.len().min(PIECE));
+            self.inner
+                .write_all(&piece)
+                .map_err(|error| malformed(self.what, error))?;
+            self.take();
+        }
+        if self.ending && self.input.is_empty() {
+            self.ending = false;
+            self.inner
+                .end()
+                .map_err(|error| malformed(self.what, error))?;
+            self.take();
+            self.due = true;
+        }
+        if self.out.is_empty() || !(self.due || self.out.len() >= CHUNK) {
+            return Ok(None);
+        }
+        self.due = !self.input.is_empty();
+        Ok(Some(self.out.split().freeze()))
+    }
+
+    fn has_gathered(&self) -> bool {
+        !self.out.is_empty()
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        self.due = true;
+        Ok(())
+    }
+
+    fn stopped(&mut self, reason: &Reason) -> Result<(), Error> {
+        // A stream that was cut off has no end to check or to write.
+        self.ending = matches!(reason, Reason::Done);
+        Ok(())
+    }
+}
+
+#[cfg(feature = "gzip")]
+mod gzip {
+    use flate2::Compression;
+    use flate2::write::{GzEncoder, MultiGzDecoder};
+
+    use super::{Squeeze, Squeezer};
+
+    impl Squeeze for GzEncoder<Vec<u8>> {
+        fn buffer(&mut self) -> &mut Vec<u8> {
+            self.get_mut()
+        }
+
+        fn end(&mut self) -> std::io::Result<()> {
+            self.try_finish()
+        }
+    }
+
+    impl Squeeze for MultiGzDecoder<Vec<u8>> {
+        fn buffer(&mut self) -> &mut Vec<u8> {
+            self.get_mut()
+        }
+
+        fn end(&mut self) -> std::io::Result<()> {
+            self.try_finish()
+        }
+    }
+
+    impl Squeezer {
+        /// From bytes to gzip, at a level of 0 to 9.
+        #[must_use]
+        pub fn gzip(level: u32) -> Self {
+            Self::with(
+                GzEncoder::new(Vec::new(), Compression::new(level.min(9))),
+                "gzip",
+            )
+        }
+
+        /// From gzip, of one member or more, to bytes.
+        #[must_use]
+        pub fn gunzip() -> Self {
+            Self::with(MultiGzDecoder::new(Vec::new()), "gzip")
+        }
+    }
+}
+
+#[cfg(feature = "zstd")]
+mod zstd_stream {
+    use zstd::stream::write::{Decoder, Encoder};
+
+    use super::{Squeeze, Squeezer};
+    use crate::tube::Error;
+
+    impl Squeeze for Encoder<'static, Vec<u8>> {
+        fn buffer(&mut self) -> &mut Vec<u8> {
+            self.get_mut()
+        }
+
+        fn end(&mut self) -> std::io::Result<()> {
+            self.do_finish()
+        }
+    }
+
+    impl Squeeze for Decoder<'static, Vec<u8>> {
+        fn buffer(&mut self) -> &mut Vec<u8> {
+            self.get_mut()
+        }
+
+        fn end(&mut self) -> std::io::Result<()> {
+            std::io::Write::flush(self)
+        }
+    }
+
+    impl Squeezer {
+        /// From bytes to Zstandard, at a level of 1 to 22.
+        ///
+        /// # Errors
+        /// If there is no memory for it.
+        pub fn zstd(level: i32) -> Result<Self, Error> {
+            let encoder = Encoder::new(Vec::new(), level).map_err(Error::other)?;
+            Ok(Self::with(encoder, "Zstandard"))
+        }
+
+        /// From Zstandard to bytes.
+        ///
+        /// # Errors
+        /// If there is no memory for it.
+        pub fn unzstd() -> Result<Self, Error> {
+            let decoder = Decoder::new(Vec::new()).map_err(Error::other)?;
+            Ok(Self::with(decoder, "Zstandard"))
+        }
+    }
+}
