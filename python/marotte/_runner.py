@@ -106,6 +106,9 @@ class AsyncioRunner:
         self._tasks = set()
         self._lookups = set()
 
+    def current(self):
+        return asyncio.current_task(self.loop)
+
     def turns(self):
         turns = _turns_of_loop.get(self.loop)
         if turns is None:
@@ -242,6 +245,9 @@ class BlockingRunner:
         self._wake_pair = None
         # Of this runner only: nobody else runs while it waits.
         self._turns = _Turns()
+
+    def current(self):
+        return None
 
     def turns(self):
         return self._turns

@@ -196,7 +196,16 @@ pub(crate) fn begin<'py>(
     if !awaitable.get_type().is(coroutine_type(py)?) {
         return runner.call_method1(intern!(py, "wait_for"), (awaitable, settle));
     }
-    match EagerTask::step(py, vat.home(), &awaitable) {
+    // Unlike a peer's call, this may come in the midst of a task.
+    let current = runner.call_method0(intern!(py, "current"))?;
+    if !current.is_none() {
+        runner.call_method1(intern!(py, "leave"), (&current,))?;
+    }
+    let stepped = EagerTask::step(py, vat.home(), &awaitable);
+    if !current.is_none() {
+        runner.call_method1(intern!(py, "enter"), (&current,))?;
+    }
+    match stepped {
         Ok((task, waiting_for)) => {
             let work =
                 runner.call_method1(intern!(py, "resume"), (awaitable, waiting_for, settle))?;

@@ -54,7 +54,7 @@ mod _core {
     use crate::tub::{Tub, Turns};
     #[pymodule_export]
     use crate::tubes::{
-        Hub, NativeTube, Pause, Pauser, Pending, Siphon, SiphonDrain, SiphonFount, Skip,
+        Hub, NativeTube, Pause, Pauser, Pending, Siphon, SiphonDrain, SiphonFount, Skip, StageTube,
     };
     #[pymodule_export]
     use crate::values::{PySturdyRef, Referenceable};

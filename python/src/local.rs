@@ -68,6 +68,13 @@ impl LocalVat {
         invoke::begin(&self.vat, awaitable, settle)
     }
 
+    /// Calls ``function()`` after so many seconds.
+    #[pyo3(name = "callLater")]
+    fn call_later(&self, seconds: f64, function: &Bound<'_, PyAny>) -> PyResult<()> {
+        let home = self.vat.home();
+        home.call_later(function.py(), seconds, function).map(drop)
+    }
+
     /// Cancels what ``begin`` returned.
     #[pyo3(name = "cancelWork")]
     fn cancel_work(&self, work: &Bound<'_, PyAny>) -> PyResult<()> {

@@ -1,5 +1,8 @@
 //! A series of stages as one machine.
 
+use std::time::Duration;
+
+use super::ack::{Ack, settle};
 use super::host::{Flowing, Host, Next};
 use super::stage::Stage;
 
@@ -24,12 +27,16 @@ pub struct Chain<H: Host> {
     told: usize,
     /// The end, once it has come.
     reason: Option<H::Reason>,
+    /// For each stage, shares in the confirmations of the inputs that it is at work on; empty until there are any.
+    acks: Vec<Vec<Ack<H>>>,
+    /// Some stage depends on time.
+    timed: bool,
 }
 
 /// What came out of a chain.
-pub(super) enum Pull<V> {
+pub(super) enum Pull<H: Host> {
     /// An item.
-    Item(Flowing<V>),
+    Item(Flowing<H>),
     /// Nothing; it takes an input.
     Idle,
     /// Nothing until the siphon is woken.
@@ -45,6 +52,8 @@ impl<H: Host> Chain<H> {
     pub fn new(stages: Vec<Stage<H>>) -> Self {
         Self {
             at: stages.len().saturating_sub(1),
+            timed: stages.iter().any(|stage| matches!(stage, Stage::Keeper(_))),
+            acks: Vec::new(),
             stages,
             told: 0,
             reason: None,
@@ -84,8 +93,8 @@ impl<H: Host> Chain<H> {
     pub(super) fn receive(
         &mut self,
         cx: H::Cx<'_>,
-        item: Flowing<H::Value>,
-    ) -> Result<Option<Flowing<H::Value>>, H::Reason> {
+        item: Flowing<H>,
+    ) -> Result<Option<Flowing<H>>, H::Reason> {
         if self.stages.is_empty() {
             return Ok(Some(item));
         }
@@ -94,12 +103,8 @@ impl<H: Host> Chain<H> {
 
     /// Gives an item to a stage, or puts it into that stage's next batch.
     #[inline]
-    fn pass(
-        &mut self,
-        cx: H::Cx<'_>,
-        index: usize,
-        item: Flowing<H::Value>,
-    ) -> Result<(), H::Reason> {
+    fn pass(&mut self, cx: H::Cx<'_>, index: usize, item: Flowing<H>) -> Result<(), H::Reason> {
+        let item = self.claim(index, item);
         let stage = &mut self.stages[index];
         let outcome = if stage.gathers() {
             if !stage.gather(cx, item) {
@@ -107,10 +112,70 @@ impl<H: Host> Chain<H> {
             }
             stage.flush(cx)
         } else {
-            stage.received(cx, item)
+            let mut none = Vec::new();
+            stage.received(cx, item, self.acks.get_mut(index).unwrap_or(&mut none))
         };
         self.at = index;
         self.checked(cx, index, outcome)
+    }
+
+    /// Takes the shares of an input, which its stage's outputs will have.
+    #[inline]
+    fn claim(&mut self, index: usize, item: Flowing<H>) -> Flowing<H> {
+        if !matches!(item, Flowing::Acked(_)) {
+            return item;
+        }
+        let (item, acks) = item.split();
+        if self.acks.is_empty() {
+            self.acks.resize_with(self.stages.len(), Vec::new);
+        }
+        self.acks[index].extend(acks);
+        item
+    }
+
+    /// Gives an output the shares of the inputs that it was made of.
+    #[inline]
+    fn credit(&mut self, index: usize, item: Flowing<H>) -> Flowing<H> {
+        match self.acks.get_mut(index) {
+            None => item,
+            Some(acks) if acks.is_empty() => item,
+            Some(acks) => {
+                let shares = match self.stages[index].moves_acks() {
+                    true => std::mem::take(acks),
+                    false => acks.iter().map(Ack::dup).collect(),
+                };
+                // A stage that begins confirmations has put its own there.
+                let (item, mut own) = item.split();
+                own.extend(shares);
+                item.with(own)
+            }
+        }
+    }
+
+    /// Nothing more comes of the inputs that a stage was given.
+    #[inline]
+    fn settle(&mut self, cx: H::Cx<'_>, index: usize, failure: Option<&H::Reason>) {
+        if let Some(acks) = self.acks.get_mut(index)
+            && !acks.is_empty()
+            && (failure.is_some() || !self.stages[index].keeps_acks())
+        {
+            settle(cx, std::mem::take(acks), failure);
+        }
+    }
+
+    /// When a stage wants to be looked at.
+    pub(super) fn wake_at(&self) -> Option<Duration> {
+        if !self.timed {
+            return None;
+        }
+        self.stages.iter().filter_map(Stage::wake_at).min()
+    }
+
+    /// The flow had been held back from below.
+    pub(super) fn resumed(&mut self) {
+        if self.timed {
+            self.stages.iter_mut().for_each(Stage::resumed);
+        }
     }
 
     /// Gives a batch to its stage, if one has gathered there; says whether.
@@ -142,7 +207,7 @@ impl<H: Host> Chain<H> {
         cx: H::Cx<'_>,
         open: bool,
         waker: &H::Node,
-    ) -> Result<Pull<H::Value>, H::Reason> {
+    ) -> Result<Pull<H>, H::Reason> {
         let Some(last) = self.stages.len().checked_sub(1) else {
             return Ok(match self.reason {
                 Some(_) => Pull::End,
@@ -156,9 +221,17 @@ impl<H: Host> Chain<H> {
             }
             let next = self.stages[index].next(cx, waker);
             match self.checked(cx, index, next)? {
-                Next::Item(item) if index == last => return Ok(Pull::Item(item)),
-                Next::Item(item) => self.pass(cx, index + 1, item)?,
+                Next::Item(item) if index == last => {
+                    return Ok(Pull::Item(self.credit(index, item)));
+                }
+                Next::Item(item) => {
+                    let item = self.credit(index, item);
+                    self.pass(cx, index + 1, item)?;
+                }
                 next => {
+                    if let Next::Idle = next {
+                        self.settle(cx, index, None);
+                    }
                     if index < last && self.flush(cx, index + 1)? {
                         continue;
                     }
@@ -230,8 +303,9 @@ impl<H: Host> Chain<H> {
                 H::report(cx, &further);
             }
         }
-        for stage in &mut self.stages[..=index] {
-            stage.kill(cx);
+        for index in 0..=index {
+            self.settle(cx, index, Some(reason));
+            self.stages[index].kill(cx);
         }
         self.told = self.told.max(index + 1);
         self.at = index;
@@ -247,6 +321,8 @@ impl<H: Host> Chain<H> {
         for stage in &mut self.stages {
             stage.kill(cx);
         }
+        // Of what was at work nobody knows what would have become.
+        self.acks.clear();
         self.told = self.stages.len();
         self.reason = Some(H::dup_reason(cx, reason));
     }
@@ -257,8 +333,8 @@ impl<H: Host> Chain<H> {
         &mut self,
         cx: H::Cx<'_>,
         index: usize,
-        ready: Option<Flowing<H::Value>>,
-    ) -> Vec<Flowing<H::Value>> {
+        ready: Option<Flowing<H>>,
+    ) -> Vec<Flowing<H>> {
         let mut items: Vec<_> = ready.into_iter().collect();
         for stage in self.stages.drain(index.min(self.stages.len())..).rev() {
             if let Stage::Native(mut native) = stage {
@@ -274,8 +350,8 @@ impl<H: Host> Chain<H> {
         &mut self,
         cx: H::Cx<'_>,
         waker: &H::Node,
-        ready: Option<Flowing<H::Value>>,
-    ) -> Result<Vec<Flowing<H::Value>>, H::Reason> {
+        ready: Option<Flowing<H>>,
+    ) -> Result<Vec<Flowing<H>>, H::Reason> {
         match self.stages.last_mut() {
             Some(stage) => stage.eject(cx, waker, ready),
             None => Ok(ready.into_iter().collect()),

@@ -59,6 +59,12 @@ pub enum Error {
         /// How far it was allowed to fall behind.
         limit: usize,
     },
+    /// Nothing came for too long.
+    #[error("nothing came for {limit:?}")]
+    TimedOut {
+        /// How long it was waited for.
+        limit: std::time::Duration,
+    },
     /// A failure of the host's language, in its words.
     #[error("{0}")]
     Host(String),

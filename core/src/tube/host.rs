@@ -1,7 +1,10 @@
 //! What a language must supply for flows.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
+use super::ack::{Ack, Acked, Confirmed, settle};
 use super::error::{Error, Reason};
 use super::hub::Hub;
 use super::siphon::Siphon;
@@ -27,6 +30,8 @@ pub trait Host: Sized + 'static {
     type Drain: Send;
     /// What holds back a fount that is not one of ours.
     type Pause: Send;
+    /// Whom to tell what became of an item. If it is dropped, the item was lost.
+    type Confirm: Send + Sync;
     /// A handle to a siphon.
     type Node: Send;
     /// A handle to a hub.
@@ -142,7 +147,18 @@ pub trait Host: Sized + 'static {
         hub: &Self::Hub,
         item: Self::Value,
     ) -> Result<Option<(usize, Self::Value)>, Self::Reason>;
+    /// Whom to tell what becomes of an item.
+    fn tag(cx: Self::Cx<'_>, tube: &Self::Tube, item: &Self::Value) -> Self::Confirm;
+    /// Tells what became of an item.
+    fn confirm(cx: Self::Cx<'_>, confirm: Self::Confirm, outcome: Confirmed<Self::Reason>);
+    /// The time on a clock that is never set.
+    fn now(cx: Self::Cx<'_>) -> Duration;
+    /// Calls [`wake`](super::wake) for the siphon at that time of the clock.
+    fn wake_at(cx: Self::Cx<'_>, node: &Self::Node, time: Duration);
+
     /// One value of several, for `zip`.
+    fn tuple(cx: Self::Cx<'_>, items: Vec<Self::Value>) -> Self::Value;
+    /// One value of several, for batches.
     fn list(cx: Self::Cx<'_>, items: Vec<Self::Value>) -> Self::Value;
     /// Two values made into one, for `conflate`.
     ///
@@ -199,32 +215,53 @@ pub enum Next<V> {
 
 /// An item on its way through a chain: native stages pass on native data, so that nothing crosses
 /// into the host's language between them.
-#[derive(Debug)]
-pub enum Flowing<V> {
+pub enum Flowing<H: Host> {
     /// A value of the host.
-    Host(V),
+    Host(H::Value),
     /// Bytes, shared with what they were cut from.
     Bytes(Bytes),
     /// Text.
     Text(String),
+    /// One of the above, of which somebody wants to know what becomes of it.
+    Acked(Box<Acked<H>>),
 }
 
-impl<V> Flowing<V> {
+impl<H: Host> Flowing<H> {
     /// As a value of the host.
-    pub fn into_host<H: Host<Value = V>>(self, cx: H::Cx<'_>) -> V {
+    #[inline]
+    pub fn into_host(self, cx: H::Cx<'_>) -> H::Value {
         match self {
             Self::Host(value) => value,
             Self::Bytes(bytes) => H::from_bytes(cx, &bytes),
             Self::Text(text) => H::from_text(cx, &text),
+            Self::Acked(acked) => {
+                let Acked { item, acks } = *acked;
+                // It leaves what can tell of it.
+                settle(cx, acks, None);
+                item.into_host(cx)
+            }
+        }
+    }
+
+    /// The host's value in it, if it is one.
+    pub fn value(&self) -> Option<&H::Value> {
+        match self {
+            Self::Host(value) => Some(value),
+            Self::Acked(acked) => acked.item().value(),
+            Self::Bytes(_) | Self::Text(_) => None,
         }
     }
 
     /// Once more, for another branch.
-    pub(super) fn dup<H: Host<Value = V>>(&self, cx: H::Cx<'_>) -> Self {
+    pub(super) fn dup(&self, cx: H::Cx<'_>) -> Self {
         match self {
             Self::Host(value) => Self::Host(H::dup_value(cx, value)),
             Self::Bytes(bytes) => Self::Bytes(bytes.clone()),
             Self::Text(text) => Self::Text(text.clone()),
+            Self::Acked(acked) => {
+                let acks = acked.acks.iter().map(Ack::dup).collect();
+                acked.item.dup(cx).with(acks)
+            }
         }
     }
 }
@@ -235,17 +272,17 @@ pub trait FromFlowing: Sized {
     ///
     /// # Errors
     /// [`Error::WrongType`] if it is something else.
-    fn from_flowing<H: Host>(cx: H::Cx<'_>, item: Flowing<H::Value>) -> Result<Self, Error>;
+    fn from_flowing<H: Host>(cx: H::Cx<'_>, item: Flowing<H>) -> Result<Self, Error>;
 }
 
 /// What a native stage gives.
 pub trait IntoFlowing {
     /// Makes an item of it.
-    fn into_flowing<H: Host>(self) -> Flowing<H::Value>;
+    fn into_flowing<H: Host>(self) -> Flowing<H>;
 }
 
 impl FromFlowing for Bytes {
-    fn from_flowing<H: Host>(cx: H::Cx<'_>, item: Flowing<H::Value>) -> Result<Self, Error> {
+    fn from_flowing<H: Host>(cx: H::Cx<'_>, item: Flowing<H>) -> Result<Self, Error> {
         match item {
             Flowing::Bytes(bytes) => Ok(bytes),
             Flowing::Host(value) => H::to_bytes(cx, value),
@@ -253,18 +290,19 @@ impl FromFlowing for Bytes {
                 expected: "bytes",
                 found: "text".to_owned(),
             }),
+            Flowing::Acked(acked) => Self::from_flowing(cx, acked.item),
         }
     }
 }
 
 impl IntoFlowing for Bytes {
-    fn into_flowing<H: Host>(self) -> Flowing<H::Value> {
+    fn into_flowing<H: Host>(self) -> Flowing<H> {
         Flowing::Bytes(self)
     }
 }
 
 impl FromFlowing for String {
-    fn from_flowing<H: Host>(cx: H::Cx<'_>, item: Flowing<H::Value>) -> Result<Self, Error> {
+    fn from_flowing<H: Host>(cx: H::Cx<'_>, item: Flowing<H>) -> Result<Self, Error> {
         match item {
             Flowing::Text(text) => Ok(text),
             Flowing::Host(value) => H::to_text(cx, value),
@@ -272,12 +310,13 @@ impl FromFlowing for String {
                 expected: "text",
                 found: "bytes".to_owned(),
             }),
+            Flowing::Acked(acked) => Self::from_flowing(cx, acked.item),
         }
     }
 }
 
 impl IntoFlowing for String {
-    fn into_flowing<H: Host>(self) -> Flowing<H::Value> {
+    fn into_flowing<H: Host>(self) -> Flowing<H> {
         Flowing::Text(self)
     }
 }

@@ -4,6 +4,7 @@
 //! and the output, are siphons with an empty chain. So queues, policies, pauses and ends are those
 //! of every siphon, and a hub says only who gets what and who has to wait for whom.
 
+use super::ack::settle;
 use super::host::{Flowing, Host};
 use super::run::{Agenda, add_pause, answer, give, give_up, stop_in, unpause};
 use super::siphon::{Downstream, Upstream};
@@ -46,7 +47,7 @@ struct Entrance<H: Host> {
     node: H::Node,
     done: bool,
     /// For `zip`: what it has brought.
-    brought: Option<Flowing<H::Value>>,
+    brought: Option<Flowing<H>>,
     /// A pause that the order of inputs asks for.
     waits: bool,
     priority: i64,
@@ -114,7 +115,7 @@ impl<H: Host> Hub<H> {
     }
 
     /// The items that a fan-in holds.
-    pub fn held(&self) -> impl Iterator<Item = &Flowing<H::Value>> {
+    pub fn held(&self) -> impl Iterator<Item = &Flowing<H>> {
         let inputs: &[_] = match self {
             Self::Out(_) => &[],
             Self::In(into) => &into.inputs,
@@ -197,14 +198,14 @@ pub(super) fn deliver<H: Host>(
     cx: H::Cx<'_>,
     hub: &H::Hub,
     index: usize,
-    item: Flowing<H::Value>,
+    item: Flowing<H>,
     agenda: &mut Agenda<H>,
 ) {
     enum To<H: Host> {
         All(Vec<H::Node>),
         Routed(H::Node),
         Output(H::Node),
-        Zip(Flowing<H::Value>),
+        Zip(Flowing<H>),
     }
     let mut item = Some(item);
     let to: To<H> = H::with_hub(cx, hub, |hub| match hub {
@@ -229,33 +230,37 @@ pub(super) fn deliver<H: Host>(
         (To::All(branches), Some(item)) => {
             let mut enter = Agenda::<H>::new();
             for branch in &branches {
-                offer(cx, branch, item.dup::<H>(cx), &mut enter);
+                offer(cx, branch, item.dup(cx), &mut enter);
             }
             // The first branch is to run first, and all before the input goes on.
             agenda.adopt(enter);
         }
-        (To::Routed(input), Some(item)) => match H::route(cx, hub, item.into_host::<H>(cx)) {
-            Err(reason) => {
-                H::report(cx, &reason);
-                give_up(cx, &input, reason, agenda);
-            }
-            Ok(target) => {
-                let branch = H::with_hub(cx, hub, |hub| {
-                    let Hub::Out(out) = hub else {
-                        return None;
-                    };
-                    let branch = target
-                        .as_ref()
-                        .and_then(|(index, _)| out.branches.get(*index));
-                    let branch = branch.and_then(Option::as_ref);
-                    out.undelivered += u64::from(branch.is_none());
-                    branch.map(|node| H::dup_node(cx, node))
-                });
-                if let (Some(branch), Some((_, item))) = (branch, target) {
-                    offer(cx, &branch, Flowing::Host(item), agenda);
+        (To::Routed(input), Some(item)) => {
+            let (item, acks) = item.split();
+            match H::route(cx, hub, item.into_host(cx)) {
+                Err(reason) => {
+                    settle(cx, acks, Some(&reason));
+                    H::report(cx, &reason);
+                    give_up(cx, &input, reason, agenda);
+                }
+                Ok(target) => {
+                    let branch = H::with_hub(cx, hub, |hub| {
+                        let Hub::Out(out) = hub else {
+                            return None;
+                        };
+                        let branch = target
+                            .as_ref()
+                            .and_then(|(index, _)| out.branches.get(*index));
+                        let branch = branch.and_then(Option::as_ref);
+                        out.undelivered += u64::from(branch.is_none());
+                        branch.map(|node| H::dup_node(cx, node))
+                    });
+                    if let (Some(branch), Some((_, item))) = (branch, target) {
+                        offer(cx, &branch, Flowing::Host(item).with(acks), agenda);
+                    }
                 }
             }
-        },
+        }
         (To::Output(output), Some(item)) => give(cx, &output, item, agenda),
         (To::Zip(brought), _) => zip(cx, hub, index, brought, agenda),
         (_, None) => {}
@@ -263,12 +268,7 @@ pub(super) fn deliver<H: Host>(
 }
 
 /// Gives an item to a branch, if anybody drains it.
-fn offer<H: Host>(
-    cx: H::Cx<'_>,
-    branch: &H::Node,
-    item: Flowing<H::Value>,
-    agenda: &mut Agenda<H>,
-) {
+fn offer<H: Host>(cx: H::Cx<'_>, branch: &H::Node, item: Flowing<H>, agenda: &mut Agenda<H>) {
     // A branch takes part from the moment it has a drain.
     if H::with(cx, branch, |siphon| siphon.downstream.is_some()) {
         give(cx, branch, item, agenda);
@@ -279,7 +279,7 @@ fn zip<H: Host>(
     cx: H::Cx<'_>,
     hub: &H::Hub,
     index: usize,
-    brought: Flowing<H::Value>,
+    brought: Flowing<H>,
     agenda: &mut Agenda<H>,
 ) {
     let (node, complete) = H::with_hub(cx, hub, |hub| {
@@ -308,13 +308,19 @@ fn zip<H: Host>(
     let Some((items, output)) = complete else {
         return;
     };
+    let mut acks = Vec::new();
     let items = items
         .into_iter()
-        .map(|item| item.into_host::<H>(cx))
+        .map(|item| {
+            let (item, more) = item.split();
+            acks.extend(more);
+            item.into_host(cx)
+        })
         .collect();
     // The inputs go on when the output has been served.
     let mut first = Agenda::<H>::new();
-    give(cx, &output, Flowing::Host(H::list(cx, items)), &mut first);
+    let item = Flowing::Host(H::tuple(cx, items)).with(acks);
+    give(cx, &output, item, &mut first);
     let free = H::with_hub(cx, hub, |hub| match hub {
         Hub::In(into) => into.free(cx, |_| true),
         Hub::Out(_) => Vec::new(),

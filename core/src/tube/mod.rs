@@ -12,6 +12,7 @@
 //! | [`Inbox`] | what waits, how much may, and what happens to the rest |
 //! | [`Host`] | what a language must supply |
 
+mod ack;
 mod chain;
 mod codec;
 mod error;
@@ -19,17 +20,22 @@ pub mod framing;
 mod host;
 mod hub;
 mod inbox;
+mod jobs;
+mod keeper;
 mod run;
 mod siphon;
 mod stage;
 mod tube;
 
+pub use ack::{Acked, Confirmed};
 pub use chain::Chain;
 pub use codec::{Squeezer, Utf8Decoder, Utf8Encoder};
 pub use error::{Error, Reason};
 pub use host::{Flowing, FromFlowing, Host, IntoFlowing, Next, Taken};
 pub use hub::{Ends, Hub, In, Order, Out, add_branch, add_input, branch_of};
 pub use inbox::{Inbox, Overflow, Pushed};
+pub use jobs::Jobs;
+pub use keeper::{Batch, Keeper, Throttle, Timeout, Wait};
 pub use run::{
     Ejected, eject, flow_stopped, flow_to, flowing_from, flush, pause_flow, receive, resume_flow,
     split, stop_flow, wake,

@@ -4,6 +4,7 @@
 //! on the thread's stack, and pausing and stopping walk up the chain. No host code runs under a
 //! borrow of a siphon.
 
+use super::ack::settle as settle_all;
 use super::chain::Pull;
 use super::error::Error;
 use super::host::{Flowing, Host};
@@ -50,6 +51,7 @@ impl<H: Host> Agenda<H> {
                 Went::Rests => {
                     H::with(cx, &node, |siphon| siphon.running = false);
                     settle(cx, &node, &mut self);
+                    arm::<H>(cx, &node);
                 }
             }
             match self.stack.pop() {
@@ -57,6 +59,24 @@ impl<H: Host> Agenda<H> {
                 None => return,
             }
         }
+    }
+}
+
+/// Has a siphon woken when one of its stages wants to be looked at.
+fn arm<H: Host>(cx: H::Cx<'_>, node: &H::Node) {
+    let time = H::with(cx, node, |siphon| {
+        if siphon.is_over() {
+            return None;
+        }
+        let time = siphon.chain()?.wake_at()?;
+        if siphon.armed.is_some_and(|armed| armed <= time) {
+            return None;
+        }
+        siphon.armed = Some(time);
+        Some(time)
+    });
+    if let Some(time) = time {
+        H::wake_at(cx, node, time);
     }
 }
 
@@ -77,7 +97,7 @@ enum Went {
 /// What to do next with a siphon's chain.
 enum Task<H: Host> {
     Start,
-    Deliver(Downstream<H>, Flowing<H::Value>),
+    Deliver(Downstream<H>, Flowing<H>),
     Pull { open: bool, batch: bool },
     Cancel(H::Reason),
     Finish(H::Reason),
@@ -156,14 +176,20 @@ fn step<H: Host>(cx: H::Cx<'_>, node: &H::Node, agenda: &mut Agenda<H>) -> Went 
     }
     match pulled {
         Ok(Pull::Item(first)) if batch => {
-            let mut items = vec![first.into_host::<H>(cx)];
+            let (first, mut acks) = first.split();
+            let mut items = vec![first.into_host(cx)];
             let mut failed = None;
+            let mut add = |item: Flowing<H>, items: &mut Vec<_>| {
+                let (item, more) = item.split();
+                acks.extend(more);
+                items.push(item.into_host(cx));
+            };
             while items.len() < BATCH {
                 match chain.pull(cx, true, node) {
-                    Ok(Pull::Item(item)) => items.push(item.into_host::<H>(cx)),
+                    Ok(Pull::Item(item)) => add(item, &mut items),
                     Ok(Pull::Idle) if chain.stages().is_empty() => {
                         match H::with(cx, node, |siphon| siphon.inbox.pop()) {
-                            Some(item) => items.push(item.into_host::<H>(cx)),
+                            Some(item) => add(item, &mut items),
                             None => break,
                         }
                     }
@@ -178,10 +204,14 @@ fn step<H: Host>(cx: H::Cx<'_>, node: &H::Node, agenda: &mut Agenda<H>) -> Went 
                 siphon.chain = Some(chain);
                 siphon.receiver(cx)
             });
-            if let Some(Downstream::Foreign(drain)) = drain
-                && let Err(reason) = H::receive_batch(cx, &drain, items)
-            {
-                spoil(cx, node, reason, agenda);
+            if let Some(Downstream::Foreign(drain)) = drain {
+                match H::receive_batch(cx, &drain, items) {
+                    Ok(()) => settle_all(cx, acks, None),
+                    Err(reason) => {
+                        settle_all(cx, acks, Some(&reason));
+                        spoil(cx, node, reason, agenda);
+                    }
+                }
             }
             if let Some(reason) = failed {
                 fail(cx, node, &reason, agenda);
@@ -229,13 +259,18 @@ fn pass_on<H: Host>(
     cx: H::Cx<'_>,
     node: &H::Node,
     drain: Downstream<H>,
-    item: Flowing<H::Value>,
+    item: Flowing<H>,
     agenda: &mut Agenda<H>,
 ) {
     match drain {
         Downstream::Foreign(drain) => {
-            if let Err(reason) = H::receive(cx, &drain, item.into_host::<H>(cx)) {
-                spoil(cx, node, reason, agenda);
+            let (item, acks) = item.split();
+            match H::receive(cx, &drain, item.into_host(cx)) {
+                Ok(()) => settle_all(cx, acks, None),
+                Err(reason) => {
+                    settle_all(cx, acks, Some(&reason));
+                    spoil(cx, node, reason, agenda);
+                }
             }
         }
         Downstream::Siphon(below) => give(cx, &below, item, agenda),
@@ -244,7 +279,7 @@ fn pass_on<H: Host>(
 }
 
 enum Input<H: Host> {
-    Item(Flowing<H::Value>),
+    Item(Flowing<H>),
     End(H::Reason),
     None,
 }
@@ -284,9 +319,12 @@ impl<H: Host> Siphon<H> {
             Phase::Open | Phase::Failed if self.pauses > 0 => Task::Rest,
             Phase::Open if self.is_source && !self.started => Task::Rest,
             Phase::Open | Phase::Failed if self.ready.is_some() => {
-                match (self.downstream.as_ref(), self.ready.take()) {
-                    (Some(below), Some(item)) => Task::Deliver(below.dup(cx), item),
-                    _ => Task::Rest,
+                let Some(below) = &self.downstream else {
+                    return Task::Rest;
+                };
+                match self.ready.take() {
+                    Some(item) => Task::Deliver(below.dup(cx), item),
+                    None => Task::Rest,
                 }
             }
             Phase::Open | Phase::Failed => Task::Pull {
@@ -324,11 +362,7 @@ impl<H: Host> Siphon<H> {
     /// Who takes what has come out. If a pause has come while the chain was at work, it is kept; if
     /// the flow was stopped, nothing is to come after that.
     #[inline]
-    fn outlet(
-        &mut self,
-        cx: H::Cx<'_>,
-        item: Flowing<H::Value>,
-    ) -> Option<(Downstream<H>, Flowing<H::Value>)> {
+    fn outlet(&mut self, cx: H::Cx<'_>, item: Flowing<H>) -> Option<(Downstream<H>, Flowing<H>)> {
         match (&self.phase, &self.downstream) {
             (Phase::Open | Phase::Failed, Some(below)) if self.pauses == 0 => {
                 Some((below.dup(cx), item))
@@ -438,6 +472,11 @@ pub(super) fn release<H: Host>(cx: H::Cx<'_>, held: Hold<H>, agenda: &mut Agenda
 pub(super) fn unpause<H: Host>(cx: H::Cx<'_>, node: &H::Node, agenda: &mut Agenda<H>) {
     let free = H::with(cx, node, |siphon| {
         siphon.pauses = siphon.pauses.saturating_sub(1);
+        if siphon.pauses == 0
+            && let Some(chain) = &mut siphon.chain
+        {
+            chain.resumed();
+        }
         siphon.pauses == 0
     });
     if free {
@@ -455,7 +494,7 @@ pub(super) fn add_pause<H: Host>(cx: H::Cx<'_>, node: &H::Node, agenda: &mut Age
 pub(super) fn give<H: Host>(
     cx: H::Cx<'_>,
     node: &H::Node,
-    item: Flowing<H::Value>,
+    item: Flowing<H>,
     agenda: &mut Agenda<H>,
 ) {
     let pushed = H::with(cx, node, |siphon| {
@@ -469,9 +508,14 @@ pub(super) fn give<H: Host>(
     match pushed {
         (Pushed::Kept | Pushed::Dropped(_), _, _) => {}
         (Pushed::Merge(old, new), _, _) => {
-            let merged = H::merge(cx, node, old.into_host::<H>(cx), new.into_host::<H>(cx));
+            let ((old, mut acks), (new, more)) = (old.split(), new.split());
+            acks.extend(more);
+            let merged = H::merge(cx, node, old.into_host(cx), new.into_host(cx));
             match merged {
-                Ok(merged) => H::with(cx, node, |siphon| siphon.inbox.put(Flowing::Host(merged))),
+                Ok(merged) => {
+                    let merged = Flowing::Host(merged).with(acks);
+                    H::with(cx, node, |siphon| siphon.inbox.put(merged));
+                }
                 Err(reason) => fail(cx, node, &reason, agenda),
             }
         }
@@ -677,7 +721,7 @@ fn finish<H: Host>(cx: H::Cx<'_>, node: &H::Node, reason: H::Reason, agenda: &mu
 // What hosts call.
 
 /// A fount gives an item to a siphon. When this returns, all has been delivered that can be.
-pub fn receive<H: Host>(cx: H::Cx<'_>, node: &H::Node, item: Flowing<H::Value>) {
+pub fn receive<H: Host>(cx: H::Cx<'_>, node: &H::Node, item: Flowing<H>) {
     let mut agenda = Agenda::<H>::new();
     give(cx, node, item, &mut agenda);
     // Somebody else's loop will look at the item; until then its fount is held.
@@ -717,7 +761,10 @@ pub fn stop_flow<H: Host>(cx: H::Cx<'_>, node: &H::Node) {
 
 /// Something that a stage waited for has happened.
 pub fn wake<H: Host>(cx: H::Cx<'_>, node: &H::Node) {
-    H::with(cx, node, |siphon| siphon.woken = true);
+    H::with(cx, node, |siphon| {
+        siphon.woken = true;
+        siphon.armed = None;
+    });
     run::<H>(cx, node);
 }
 
@@ -775,7 +822,7 @@ pub fn eject<H: Host>(cx: H::Cx<'_>, node: &H::Node) -> Result<Ejected<H>, H::Re
         outputs = chain.eject(cx, node, ready);
         H::with(cx, node, |siphon| siphon.chain = Some(chain));
     }
-    let host = |item: Flowing<H::Value>| item.into_host::<H>(cx);
+    let host = |item: Flowing<H>| item.into_host(cx);
     Ok(Ejected {
         outputs: outputs?.into_iter().map(host).collect(),
         inputs: inputs.into_iter().map(host).collect(),
@@ -794,7 +841,7 @@ pub fn split<H: Host>(cx: H::Cx<'_>, node: &H::Node, index: usize) -> Option<Vec
     let items = chain.split(cx, index, ready);
     H::with(cx, node, |siphon| siphon.chain = Some(chain));
     let all = items.into_iter().chain(inputs);
-    Some(all.map(|item| item.into_host::<H>(cx)).collect())
+    Some(all.map(|item| item.into_host(cx)).collect())
 }
 
 /// What was taken out of a siphon.

@@ -28,9 +28,9 @@ use super::inbox::Inbox;
 pub struct Siphon<H: Host> {
     /// Out while it is at work.
     pub(super) chain: Option<Box<Chain<H>>>,
-    pub(super) inbox: Inbox<Flowing<H::Value>>,
+    pub(super) inbox: Inbox<Flowing<H>>,
     /// What came out of the chain when a pause had come meanwhile.
-    pub(super) ready: Option<Flowing<H::Value>>,
+    pub(super) ready: Option<Flowing<H>>,
     pub(super) upstream: Option<Upstream<H>>,
     /// What holds the fount back.
     pub(super) hold: Option<Hold<H>>,
@@ -48,6 +48,8 @@ pub struct Siphon<H: Host> {
     pub(super) stuck: bool,
     /// Something that a stage waited for has happened.
     pub(super) woken: bool,
+    /// The host wakes it at that time.
+    pub(super) armed: Option<std::time::Duration>,
     /// The fount has said that it is at its end.
     pub(super) fount_is_over: bool,
     /// The fount's reason, until the chain has been told.
@@ -101,7 +103,7 @@ pub enum Hold<H: Host> {
 
 impl<H: Host> Siphon<H> {
     /// A siphon that nothing flows to yet.
-    pub fn new(chain: Chain<H>, inbox: Inbox<Flowing<H::Value>>) -> Self {
+    pub fn new(chain: Chain<H>, inbox: Inbox<Flowing<H>>) -> Self {
         Self {
             chain: Some(Box::new(chain)),
             inbox,
@@ -116,6 +118,7 @@ impl<H: Host> Siphon<H> {
             running: false,
             stuck: false,
             woken: false,
+            armed: None,
             fount_is_over: false,
             ended: None,
             phase: Phase::Open,
@@ -158,12 +161,12 @@ impl<H: Host> Siphon<H> {
     }
 
     /// What waits before the chain.
-    pub fn inbox(&self) -> &Inbox<Flowing<H::Value>> {
+    pub fn inbox(&self) -> &Inbox<Flowing<H>> {
         &self.inbox
     }
 
     /// What came out of the chain when a pause had come meanwhile.
-    pub fn ready(&self) -> Option<&Flowing<H::Value>> {
+    pub fn ready(&self) -> Option<&Flowing<H>> {
         self.ready.as_ref()
     }
 

@@ -1,7 +1,12 @@
 //! One stage of a chain: a tube of the host's, or a native one.
 
+use std::time::Duration;
+
+use super::ack::Ack;
 use super::error::{Error, Reason};
 use super::host::{Flowing, FromFlowing, Host, IntoFlowing, Next};
+use super::jobs::Jobs;
+use super::keeper::Keeper;
 use super::tube::Tube;
 
 /// The most items that are given at once to a tube or drain that takes many.
@@ -11,6 +16,10 @@ pub(super) const BATCH: usize = 1024;
 pub enum Stage<H: Host> {
     /// A tube of the host's.
     Host(HostStage<H>),
+    /// A tube of the host's with several inputs at work.
+    Jobs(Jobs<H>),
+    /// One that keeps items.
+    Keeper(Keeper<H>),
     /// A native one.
     Native(Box<dyn Native<H>>),
     /// One that has failed, or has come to its end.
@@ -35,12 +44,12 @@ pub trait Native<H: Host>: Send {
     ///
     /// # Errors
     /// What the stage raised, or that it does not take such an item.
-    fn received(&mut self, cx: H::Cx<'_>, item: Flowing<H::Value>) -> Result<(), Error>;
+    fn received(&mut self, cx: H::Cx<'_>, item: Flowing<H>) -> Result<(), Error>;
     /// See [`Tube::next`].
     ///
     /// # Errors
     /// What the stage raised.
-    fn next(&mut self) -> Result<Option<Flowing<H::Value>>, Error>;
+    fn next(&mut self) -> Result<Option<Flowing<H>>, Error>;
     /// See [`Tube::has_gathered`].
     fn has_gathered(&self) -> bool;
     /// See [`Tube::flush`].
@@ -54,11 +63,7 @@ pub trait Native<H: Host>: Send {
     /// What the stage raised.
     fn stopped(&mut self, reason: &Reason) -> Result<(), Error>;
     /// See [`Tube::reassemble`].
-    fn reassemble(
-        &mut self,
-        outputs: Vec<Flowing<H::Value>>,
-        cx: H::Cx<'_>,
-    ) -> Vec<Flowing<H::Value>>;
+    fn reassemble(&mut self, outputs: Vec<Flowing<H>>, cx: H::Cx<'_>) -> Vec<Flowing<H>>;
 }
 
 impl<H, T> Native<H> for T
@@ -73,12 +78,12 @@ where
     }
 
     #[inline]
-    fn received(&mut self, cx: H::Cx<'_>, item: Flowing<H::Value>) -> Result<(), Error> {
+    fn received(&mut self, cx: H::Cx<'_>, item: Flowing<H>) -> Result<(), Error> {
         Tube::received(self, T::In::from_flowing::<H>(cx, item)?)
     }
 
     #[inline]
-    fn next(&mut self) -> Result<Option<Flowing<H::Value>>, Error> {
+    fn next(&mut self) -> Result<Option<Flowing<H>>, Error> {
         Ok(Tube::next(self)?.map(IntoFlowing::into_flowing::<H>))
     }
 
@@ -94,11 +99,7 @@ where
         Tube::stopped(self, reason)
     }
 
-    fn reassemble(
-        &mut self,
-        outputs: Vec<Flowing<H::Value>>,
-        cx: H::Cx<'_>,
-    ) -> Vec<Flowing<H::Value>> {
+    fn reassemble(&mut self, outputs: Vec<Flowing<H>>, cx: H::Cx<'_>) -> Vec<Flowing<H>> {
         let outputs = outputs
             .into_iter()
             .filter_map(|item| T::Out::from_flowing::<H>(cx, item).ok())
@@ -120,12 +121,10 @@ impl<H: Host> Stage<H> {
         })
     }
 
-    /// The host's tube, if it is one.
-    pub fn tube(&self) -> Option<&H::Tube> {
-        match self {
-            Self::Host(stage) => Some(&stage.tube),
-            _ => None,
-        }
+    /// A tube of the host's that has at most `limit` inputs at work at once. If `ordered`, their outputs
+    /// come in the order of the inputs.
+    pub fn jobs(tube: H::Tube, limit: usize, ordered: bool) -> Self {
+        Self::Jobs(Jobs::new(tube, limit, ordered))
     }
 
     /// Shows a collector what of the host's is held.
@@ -135,24 +134,40 @@ impl<H: Host> Stage<H> {
     pub fn visit<E>(
         &self,
         tube: impl FnOnce(&H::Tube) -> Result<(), E>,
-        outputs: impl FnOnce(&H::Outputs) -> Result<(), E>,
+        mut outputs: impl FnMut(&H::Outputs) -> Result<(), E>,
         mut value: impl FnMut(&H::Value) -> Result<(), E>,
     ) -> Result<(), E> {
-        let Self::Host(stage) = self else {
-            return Ok(());
-        };
-        tube(&stage.tube)?;
-        if let Some(held) = &stage.outputs {
-            outputs(held)?;
+        match self {
+            Self::Host(stage) => {
+                tube(&stage.tube)?;
+                stage.outputs.iter().try_for_each(&mut outputs)?;
+                stage.gathered.iter().try_for_each(&mut value)
+            }
+            Self::Jobs(jobs) => {
+                tube(&jobs.tube)?;
+                jobs.outputs().try_for_each(&mut outputs)?;
+                jobs.values().try_for_each(&mut value)
+            }
+            Self::Keeper(keeper) => {
+                if let Keeper::Confirming(of, _) = keeper {
+                    tube(of)?;
+                }
+                keeper.values().try_for_each(&mut value)
+            }
+            Self::Native(_) | Self::Dead => Ok(()),
         }
-        stage.gathered.iter().try_for_each(&mut value)
     }
 
     pub(super) fn started(&mut self, cx: H::Cx<'_>) -> Result<(), H::Reason> {
         match self {
             Self::Host(stage) => stage.outputs = H::started(cx, &stage.tube)?,
+            Self::Jobs(jobs) => {
+                if let Some(outputs) = H::started(cx, &jobs.tube)? {
+                    jobs.push(Some(outputs), Vec::new());
+                }
+            }
             Self::Native(native) => native.started().map_err(|error| H::reason(cx, error))?,
-            Self::Dead => {}
+            Self::Keeper(_) | Self::Dead => {}
         }
         Ok(())
     }
@@ -164,11 +179,11 @@ impl<H: Host> Stage<H> {
     }
 
     /// Takes an item that goes into the next batch; says whether that is full.
-    pub(super) fn gather(&mut self, cx: H::Cx<'_>, item: Flowing<H::Value>) -> bool {
+    pub(super) fn gather(&mut self, cx: H::Cx<'_>, item: Flowing<H>) -> bool {
         let Self::Host(stage) = self else {
             return true;
         };
-        stage.gathered.push(item.into_host::<H>(cx));
+        stage.gathered.push(item.into_host(cx));
         stage.gathered.len() >= BATCH
     }
 
@@ -178,7 +193,8 @@ impl<H: Host> Stage<H> {
         match self {
             Self::Host(stage) => !stage.gathered.is_empty(),
             Self::Native(native) => native.has_gathered(),
-            Self::Dead => false,
+            Self::Keeper(keeper) => keeper.has_gathered(),
+            Self::Jobs(_) | Self::Dead => false,
         }
     }
 
@@ -191,7 +207,11 @@ impl<H: Host> Stage<H> {
                 Ok(())
             }
             Self::Native(native) => native.flush().map_err(|error| H::reason(cx, error)),
-            Self::Dead => Ok(()),
+            Self::Keeper(keeper) => {
+                keeper.flush();
+                Ok(())
+            }
+            Self::Jobs(_) | Self::Dead => Ok(()),
         }
     }
 
@@ -199,11 +219,21 @@ impl<H: Host> Stage<H> {
     pub(super) fn received(
         &mut self,
         cx: H::Cx<'_>,
-        item: Flowing<H::Value>,
+        item: Flowing<H>,
+        acks: &mut Vec<Ack<H>>,
     ) -> Result<(), H::Reason> {
         match self {
             Self::Host(stage) => {
-                stage.outputs = H::received(cx, &stage.tube, item.into_host::<H>(cx))?;
+                stage.outputs = H::received(cx, &stage.tube, item.into_host(cx))?;
+                Ok(())
+            }
+            Self::Jobs(jobs) => {
+                let outputs = H::received(cx, &jobs.tube, item.into_host(cx))?;
+                jobs.push(outputs, std::mem::take(acks));
+                Ok(())
+            }
+            Self::Keeper(keeper) => {
+                keeper.received(cx, item);
                 Ok(())
             }
             Self::Native(native) => native
@@ -218,7 +248,7 @@ impl<H: Host> Stage<H> {
         &mut self,
         cx: H::Cx<'_>,
         waker: &H::Node,
-    ) -> Result<Next<Flowing<H::Value>>, H::Reason> {
+    ) -> Result<Next<Flowing<H>>, H::Reason> {
         match self {
             Self::Host(stage) => {
                 let Some(outputs) = &mut stage.outputs else {
@@ -233,6 +263,8 @@ impl<H: Host> Stage<H> {
                     }
                 }
             }
+            Self::Jobs(jobs) => jobs.next(cx, waker),
+            Self::Keeper(keeper) => keeper.next(cx).map_err(|error| H::reason(cx, error)),
             Self::Native(native) => Ok(native
                 .next()
                 .map_err(|error| H::reason(cx, error))?
@@ -254,19 +286,55 @@ impl<H: Host> Stage<H> {
                     .stopped(&H::kind(cx, reason))
                     .map_err(|error| H::reason(cx, error))?;
             }
+            Self::Jobs(jobs) => {
+                if let Some(outputs) = H::stopped(cx, &jobs.tube, reason)? {
+                    jobs.push(Some(outputs), Vec::new());
+                }
+                jobs.end();
+            }
+            Self::Keeper(keeper) => keeper.stopped(),
             Self::Dead => {}
         }
         Ok(())
     }
 
+    /// Whether an output takes with it all shares in confirmations that the stage has been given.
+    pub(super) fn moves_acks(&self) -> bool {
+        matches!(self, Self::Keeper(_))
+    }
+
+    /// Whether inputs are in it that nothing has come of yet.
+    pub(super) fn keeps_acks(&self) -> bool {
+        match self {
+            Self::Keeper(keeper) => keeper.values().next().is_some(),
+            stage => stage.has_gathered(),
+        }
+    }
+
+    /// When it wants to be looked at.
+    pub(super) fn wake_at(&self) -> Option<Duration> {
+        match self {
+            Self::Keeper(keeper) => keeper.wake_at(),
+            _ => None,
+        }
+    }
+
+    /// The flow had been held back from below.
+    pub(super) fn resumed(&mut self) {
+        if let Self::Keeper(keeper) = self {
+            keeper.resumed();
+        }
+    }
+
     /// Gives up what it has, for good.
     pub(super) fn kill(&mut self, cx: H::Cx<'_>) {
-        if let Self::Host(HostStage {
-            outputs: Some(outputs),
-            ..
-        }) = std::mem::replace(self, Self::Dead)
-        {
-            H::discard(cx, outputs);
+        match std::mem::replace(self, Self::Dead) {
+            Self::Host(HostStage {
+                outputs: Some(outputs),
+                ..
+            }) => H::discard(cx, outputs),
+            Self::Jobs(jobs) => jobs.kill(cx),
+            _ => {}
         }
     }
 
@@ -276,8 +344,8 @@ impl<H: Host> Stage<H> {
         &mut self,
         cx: H::Cx<'_>,
         waker: &H::Node,
-        ready: Option<Flowing<H::Value>>,
-    ) -> Result<Vec<Flowing<H::Value>>, H::Reason> {
+        ready: Option<Flowing<H>>,
+    ) -> Result<Vec<Flowing<H>>, H::Reason> {
         let mut items: Vec<_> = ready.into_iter().collect();
         if let Self::Native(native) = self {
             return Ok(native.reassemble(items, cx));

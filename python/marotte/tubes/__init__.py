@@ -17,8 +17,10 @@ from marotte.tubes.errors import (
     AlreadyUnpaused,
     BranchTooSlow,
     FlowOverrun,
+    FlowTimedOut,
     FrameTooLong,
     MalformedFrame,
+    NotConfirmed,
     StopFlowCalled,
     TruncatedFrame,
     TubeError,
@@ -28,7 +30,20 @@ from marotte.tubes.errors import (
 from marotte.tubes.fan import In, Out, Thru, parallel
 from marotte.tubes.itube import IDivertable, IDrain, IFount, IFrame, IPause, ISegment, ITube
 from marotte.tubes.memory import iteratorFount
+from marotte.tubes.records import checked, record
 from marotte.tubes.routing import Routed, Router, to
+from marotte.tubes.sinks import Sink, collect, sink
+from marotte.tubes.stages import (
+    SubprocessTube,
+    ThreadTube,
+    batch,
+    buffer,
+    confirming,
+    conflate,
+    mapAsync,
+    throttle,
+    timeout,
+)
 from marotte.tubes.tube import Diverter, receiver, series, skip, tube
 from marotte.tubes.undefer import deferredToResult, fountToDeferred
 
@@ -38,6 +53,7 @@ __all__ = [
     "BranchTooSlow",
     "Diverter",
     "FlowOverrun",
+    "FlowTimedOut",
     "FrameTooLong",
     "IDivertable",
     "IDrain",
@@ -48,23 +64,38 @@ __all__ = [
     "ITube",
     "In",
     "MalformedFrame",
+    "NotConfirmed",
     "Out",
     "Routed",
     "Router",
+    "Sink",
     "StopFlowCalled",
+    "SubprocessTube",
+    "ThreadTube",
     "Thru",
     "TruncatedFrame",
     "TubeError",
     "UnframeableItem",
     "WrongItemType",
+    "batch",
+    "buffer",
+    "checked",
+    "collect",
+    "confirming",
+    "conflate",
     "deferredToResult",
     "fountToDeferred",
     "fountToList",
     "iteratorFount",
+    "mapAsync",
     "parallel",
     "receiver",
+    "record",
     "series",
+    "sink",
     "skip",
+    "throttle",
+    "timeout",
     "to",
     "tube",
 ]

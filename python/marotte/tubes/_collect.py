@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from marotte.tubes import _support
-from marotte.tubes.undefer import _Collector
+from marotte.tubes.sinks import _Collector
 
 __all__ = ["fountToList"]
 
@@ -20,7 +20,7 @@ def fountToList(fount: Any) -> list[Any]:
     ['a', 'b']
     """
     outcome: list[Any] = []
-    fount.flowTo(_Collector(lambda items, reason: outcome.extend((items, reason))))
+    fount.flowTo(_Collector(lambda items, reason: outcome.extend((items, reason)), None))
     if not outcome:
         fount.stopFlow()
         raise RuntimeError("the flow waits for something; use collect(fount) and await it")

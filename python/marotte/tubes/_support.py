@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from typing import Any
 
 from marotte import defer  # noqa: F401 - the extension needs it for failures
@@ -19,9 +20,11 @@ __all__ = [
     "error",
     "is_end",
     "kind_of",
+    "now",
     "report",
     "stop_flow_called",
     "to_json",
+    "wake_at",
 ]
 
 logger = logging.getLogger("marotte.tubes")
@@ -107,6 +110,16 @@ def check_types(fount: Any, output: Any, drain: Any, wanted: Any) -> None:
 to_json = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=True
 ).encode
+
+
+now = time.monotonic
+
+
+def wake_at(when: float, wake: Any) -> None:
+    """Calls ``wake()`` when `now` says so. Needs an event loop."""
+    from marotte._eventual import local_vat
+
+    local_vat().callLater(max(0.0, when - now()), wake)
 
 
 def begin(awaitable: Any, settle: Any) -> Any:

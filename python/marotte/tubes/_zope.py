@@ -14,7 +14,7 @@ except ImportError:
     present = False
     T = TypeVar("T")
 
-    def Attribute(description: str) -> Any:  # type: ignore[no-redef]  # noqa: N802 - zope's name
+    def Attribute(description: str) -> Any:  # type: ignore[no-redef]
         """Declares an attribute of an interface."""
 
     class _Specification(type):
@@ -23,18 +23,18 @@ except ImportError:
         def _names(cls) -> set[str]:
             return {name for base in cls.__mro__ for name in vars(base) if name[0] != "_"}
 
-        def providedBy(cls, value: Any) -> bool:  # noqa: N802 - zope's name
+        def providedBy(cls, value: Any) -> bool:
             """Whether the object has everything that the interface names."""
             own = type(value)
             if cls in getattr(own, "__provides__", ()):
                 return True
             return all(hasattr(value, name) for name in cls._names())
 
-        def implementedBy(cls, kind: type) -> bool:  # noqa: N802 - zope's name
+        def implementedBy(cls, kind: type) -> bool:
             """Whether objects of the class would provide it."""
             return cls in getattr(kind, "__provides__", ())
 
-        def isOrExtends(cls, other: Any) -> bool:  # noqa: N802 - zope's name
+        def isOrExtends(cls, other: Any) -> bool:
             """Whether what provides this also provides the other."""
             return isinstance(other, type) and issubclass(cls, other)
 
@@ -51,6 +51,6 @@ except ImportError:
 
         return declare
 
-    def implementedBy(kind: T) -> T:  # type: ignore[misc]  # noqa: N802 - zope's name
+    def implementedBy(kind: T) -> T:  # type: ignore[misc]
         """The class itself stands for what its objects provide."""
         return kind

@@ -5,8 +5,10 @@ __all__ = [
     "AlreadyUnpaused",
     "BranchTooSlow",
     "FlowOverrun",
+    "FlowTimedOut",
     "FrameTooLong",
     "MalformedFrame",
+    "NotConfirmed",
     "StopFlowCalled",
     "TruncatedFrame",
     "TubeError",
@@ -53,6 +55,14 @@ class WrongItemType(TubeError, TypeError):
 
 class FlowOverrun(TubeError):
     """A fount went on although it was paused."""
+
+
+class FlowTimedOut(TubeError):
+    """Nothing came for too long."""
+
+
+class NotConfirmed(TubeError):
+    """What was made of an item was dropped, or the flow stopped before it was taken."""
 
 
 class BranchTooSlow(TubeError):

@@ -23,7 +23,6 @@ __all__ = [
 ]
 
 # Interfaces have no self.
-# ruff: noqa: N805
 
 
 class IPause(Interface):

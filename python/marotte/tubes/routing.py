@@ -11,7 +11,7 @@ __all__ = ["Routed", "Router", "to"]
 
 
 class _To:
-    __slots__ = ("_where", "_what")
+    __slots__ = ("_what", "_where")
 
     def __init__(self, where: Any, what: Any) -> None:
         self._where = where

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from marotte import _core
-from marotte._core import _NativeTube
+from marotte._core import _NativeTube, _StageTube
 from marotte.tubes._support import check_types
+from marotte.tubes import _zope
 from marotte.tubes._zope import implementer
 from marotte.tubes.itube import IDivertable, IDrain, ITube
 
@@ -89,14 +90,15 @@ def receiver(
 
 def is_tube(value: Any) -> bool:
     """Whether something is a tube, and not a drain."""
+    if isinstance(value, _StageTube):
+        return True
     return hasattr(value, "received") and not hasattr(value, "flowingFrom")
 
 
 def _drain_of(value: Any) -> Any:
     if hasattr(value, "flowingFrom"):
         return value
-    adapt = getattr(IDrain, "__call__", None)
-    if adapt is not None and hasattr(IDrain, "providedBy"):
+    if _zope.present:
         try:
             return IDrain(value)  # type: ignore[abstract]
         except TypeError:

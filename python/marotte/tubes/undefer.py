@@ -6,8 +6,7 @@ from typing import Any
 
 from marotte import defer
 from marotte.tubes._zope import implementer
-from marotte.tubes.itube import IDrain, ITube
-from marotte.tubes.kit import beginFlowingFrom
+from marotte.tubes.itube import ITube
 
 __all__ = ["deferredToResult", "fountToDeferred"]
 
@@ -44,37 +43,16 @@ def deferredToResult() -> Any:
     return _Results()
 
 
-@implementer(IDrain)
-class _Collector:
-    inputType = None
-    fount: Any = None
-
-    def __init__(self, done: Any) -> None:
-        self._items: list[Any] = []
-        self._done = done
-
-    def flowingFrom(self, fount: Any) -> None:
-        beginFlowingFrom(self, fount)
-
-    def receive(self, item: Any) -> None:
-        self._items.append(item)
-
-    def receiveBatch(self, items: list[Any]) -> None:
-        self._items.extend(items)
-
-    def flowStopped(self, reason: Any) -> None:
-        self._done(self._items, reason)
-
-
 def fountToDeferred(fount: Any) -> Any:
     """A Deferred for the list of all items of a fount, whatever the reason with which it stops.
     Cancelling it stops the flow."""
-    # A fount that stops at once would else be cancelled after its Deferred has fired.
     deferred: Any = defer.Deferred(lambda _: fount.stopFlow())
 
     def done(items: list[Any], reason: Any) -> None:
         if not deferred.called:
             deferred.callback(items)
 
-    fount.flowTo(_Collector(done))
+    from marotte.tubes.sinks import _Collector
+
+    fount.flowTo(_Collector(done, None))
     return deferred

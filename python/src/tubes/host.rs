@@ -1,7 +1,9 @@
 //! `impl tube::Host` for Python.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use marotte::tube::{self, Error, Next, Reason, Taken};
+use marotte::tube::{self, Confirmed, Error, Next, Reason, Taken};
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -11,6 +13,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyList, PyMemoryView, PyString};
 
 use crate::host::PyHost;
 
+use super::confirm::Confirm;
 use super::hub::Hub;
 use super::outputs::Outputs;
 use super::parts::{failure, parts, reason_of, report};
@@ -22,6 +25,8 @@ pub(crate) struct Tube {
     /// Its function, where that cannot change.
     function: Option<Py<PyAny>>,
     gathers: bool,
+    /// There is only a function, and what it returns, or what that becomes, is one output.
+    single: bool,
 }
 
 /// A drain written in Python.
@@ -40,6 +45,17 @@ impl Tube {
             object: object.clone().unbind(),
             function: function.transpose()?.map(Bound::unbind),
             gathers: batch.is_some_and(|method| !method.is_none()),
+            single: false,
+        })
+    }
+
+    /// A function from an item to one output.
+    pub(super) fn function(function: Py<PyAny>) -> Self {
+        Python::attach(|py| Self {
+            object: function.clone_ref(py),
+            function: Some(function),
+            gathers: false,
+            single: true,
         })
     }
 
@@ -106,6 +122,7 @@ impl tube::Host for PyHost {
     type Fount = Py<PyAny>;
     type Drain = Drain;
     type Pause = Py<PyAny>;
+    type Confirm = Confirm;
     type Node = Py<Siphon>;
     type Hub = Py<Hub>;
 
@@ -155,6 +172,9 @@ impl tube::Host for PyHost {
     }
 
     fn started(py: Python<'_>, tube: &Tube) -> Taken<Self> {
+        if tube.single {
+            return Ok(None);
+        }
         taken(py, call(py, &tube.object, intern!(py, "started"), None))
     }
 
@@ -170,6 +190,10 @@ impl tube::Host for PyHost {
             None => call(py, &tube.object, intern!(py, "received"), Some(&item)),
         };
         item.drop_ref(py);
+        if tube.single {
+            let outputs = result.and_then(Outputs::one);
+            return outputs.map_err(|error| reason_of(py, error));
+        }
         taken(py, result)
     }
 
@@ -187,6 +211,9 @@ impl tube::Host for PyHost {
     }
 
     fn stopped(py: Python<'_>, tube: &Tube, reason: &Py<PyAny>) -> Taken<Self> {
+        if tube.single {
+            return Ok(None);
+        }
         taken(
             py,
             call(py, &tube.object, intern!(py, "stopped"), Some(reason)),
@@ -261,7 +288,34 @@ impl tube::Host for PyHost {
             .map_err(|error| reason_of(py, error))
     }
 
+    fn tag(py: Python<'_>, tube: &Tube, item: &Py<PyAny>) -> Confirm {
+        Confirm::new(tube.object.clone_ref(py), item.clone_ref(py))
+    }
+
+    fn confirm(py: Python<'_>, confirm: Confirm, outcome: Confirmed<Py<PyAny>>) {
+        confirm.tell(py, outcome);
+    }
+
+    fn now(py: Python<'_>) -> Duration {
+        let now = parts(py).and_then(|parts| parts.now.call0(py)?.extract::<f64>(py));
+        Duration::try_from_secs_f64(now.unwrap_or_default()).unwrap_or_default()
+    }
+
+    fn wake_at(py: Python<'_>, node: &Py<Siphon>, time: Duration) {
+        let armed = parts(py).and_then(|parts| {
+            let wake = node.bind(py).getattr(intern!(py, "wake"))?;
+            parts.wake_at.call1(py, (time.as_secs_f64(), wake))
+        });
+        if let Err(error) = armed {
+            report(py, &reason_of(py, error));
+        }
+    }
+
     fn list(py: Python<'_>, items: Vec<Py<PyAny>>) -> Py<PyAny> {
+        PyList::new(py, items).map_or_else(|_| py.None(), |list| list.into_any().unbind())
+    }
+
+    fn tuple(py: Python<'_>, items: Vec<Py<PyAny>>) -> Py<PyAny> {
         pyo3::types::PyTuple::new(py, items)
             .map_or_else(|_| py.None(), |tuple| tuple.into_any().unbind())
     }

@@ -2,7 +2,7 @@
 
 #![allow(non_snake_case, reason = "the names are Twisted's")]
 
-use marotte::tube::{self, Downstream, Ends, Flowing, Order};
+use marotte::tube::{self, Downstream, Ends, Order};
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -128,9 +128,7 @@ impl Hub {
         };
         state.nodes().try_for_each(|node| visit.call(node))?;
         for item in state.held() {
-            if let Flowing::Host(value) = item {
-                visit.call(value)?;
-            }
+            super::siphon::visit_item(&visit, item)?;
         }
         state
             .reasons()

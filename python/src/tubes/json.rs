@@ -28,9 +28,9 @@ impl Native<PyHost> for FromJson {
         Ok(())
     }
 
-    fn received(&mut self, py: Python<'_>, item: Flowing<Py<PyAny>>) -> Result<(), Error> {
+    fn received(&mut self, py: Python<'_>, item: Flowing<PyHost>) -> Result<(), Error> {
         let loads = || -> PyResult<_> {
-            let item = item.into_host::<PyHost>(py);
+            let item = item.into_host(py);
             py.import("json")?
                 .call_method1(intern!(py, "loads"), (item,))
         };
@@ -38,7 +38,7 @@ impl Native<PyHost> for FromJson {
         Ok(())
     }
 
-    fn next(&mut self) -> Result<Option<Flowing<Py<PyAny>>>, Error> {
+    fn next(&mut self) -> Result<Option<Flowing<PyHost>>, Error> {
         Ok(self.0.take().map(Flowing::Host))
     }
 
@@ -56,12 +56,12 @@ impl Native<PyHost> for FromJson {
 
     fn reassemble(
         &mut self,
-        outputs: Vec<Flowing<Py<PyAny>>>,
+        outputs: Vec<Flowing<PyHost>>,
         py: Python<'_>,
-    ) -> Vec<Flowing<Py<PyAny>>> {
+    ) -> Vec<Flowing<PyHost>> {
         outputs
             .into_iter()
-            .filter_map(|item| dumps(py, item.into_host::<PyHost>(py)).ok())
+            .filter_map(|item| dumps(py, item.into_host(py)).ok())
             .map(Flowing::Bytes)
             .collect()
     }
@@ -79,8 +79,8 @@ impl Native<PyHost> for ToJson {
         Ok(())
     }
 
-    fn received(&mut self, py: Python<'_>, item: Flowing<Py<PyAny>>) -> Result<(), Error> {
-        let item = item.into_host::<PyHost>(py);
+    fn received(&mut self, py: Python<'_>, item: Flowing<PyHost>) -> Result<(), Error> {
+        let item = item.into_host(py);
         self.0 = Some(dumps(py, item).map_err(|error| Error::Unframeable {
             what: "JSON",
             detail: error.value(py).to_string(),
@@ -88,7 +88,7 @@ impl Native<PyHost> for ToJson {
         Ok(())
     }
 
-    fn next(&mut self) -> Result<Option<Flowing<Py<PyAny>>>, Error> {
+    fn next(&mut self) -> Result<Option<Flowing<PyHost>>, Error> {
         Ok(self.0.take().map(Flowing::Bytes))
     }
 
@@ -106,11 +106,11 @@ impl Native<PyHost> for ToJson {
 
     fn reassemble(
         &mut self,
-        outputs: Vec<Flowing<Py<PyAny>>>,
+        outputs: Vec<Flowing<PyHost>>,
         py: Python<'_>,
-    ) -> Vec<Flowing<Py<PyAny>>> {
-        let loads = |item: Flowing<Py<PyAny>>| {
-            let item = item.into_host::<PyHost>(py);
+    ) -> Vec<Flowing<PyHost>> {
+        let loads = |item: Flowing<PyHost>| {
+            let item = item.into_host(py);
             let item = item.bind(py).cast::<PyBytes>().ok()?.clone();
             let json = py.import("json").ok()?;
             json.call_method1(intern!(py, "loads"), (item,)).ok()

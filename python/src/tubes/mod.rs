@@ -1,5 +1,6 @@
 //! Tubes for Python: siphons with the face of Twisted's Tubes.
 
+mod confirm;
 mod facets;
 mod host;
 mod hub;
@@ -8,6 +9,7 @@ mod outputs;
 mod parts;
 mod pauser;
 mod siphon;
+mod specs;
 mod stages;
 
 pub(crate) use facets::{SiphonDrain, SiphonFount};
@@ -16,4 +18,5 @@ pub(crate) use outputs::Pending;
 pub(crate) use parts::Skip;
 pub(crate) use pauser::{Pause, Pauser};
 pub(crate) use siphon::Siphon;
+pub(crate) use specs::StageTube;
 pub(crate) use stages::NativeTube;

@@ -21,10 +21,13 @@ pub(crate) enum Outputs {
     Iterator(Py<PyAny>),
     Tuple(Py<PyTuple>, usize),
     List(Py<PyList>, usize),
-    /// A coroutine, Deferred or future that nobody waits for yet.
-    Awaitable(Py<PyAny>),
-    /// Its result is what the tube returned.
-    Waiting(Py<Pending>),
+    /// One.
+    One(Option<Py<PyAny>>),
+    /// A coroutine, Deferred or future that nobody waits for yet. Its result is what the tube returned; or,
+    /// if that is said, the one output.
+    Awaitable(Py<PyAny>, bool),
+    /// It is being waited for.
+    Waiting(Py<Pending>, bool),
     /// An asynchronous generator, and its next item if that is being waited for.
     Asynchronous(Py<PyAny>, Option<Py<Pending>>),
 }
@@ -105,6 +108,16 @@ impl Pending {
         Ok(pending)
     }
 
+    /// Says whom to wake; a siphon may have been put into another's place.
+    fn wakes(&self, py: Python<'_>, siphon: &Py<Siphon>) {
+        let mut state = self.state.lock(py);
+        if !state.siphon.as_ref().is_some_and(|old| old.is(siphon)) {
+            let old = state.siphon.replace(siphon.clone_ref(py));
+            drop(state);
+            drop(old);
+        }
+    }
+
     fn take(&self, py: Python<'_>) -> Option<Result<Py<PyAny>, PyErr>> {
         self.state.lock(py).outcome.take()
     }
@@ -142,6 +155,14 @@ impl Outputs {
         Self::of_other(result)
     }
 
+    /// What a function returned, as one output.
+    pub(super) fn one(result: Bound<'_, PyAny>) -> PyResult<Option<Self>> {
+        if is_awaitable(&result)? {
+            return Ok(Some(Self::Awaitable(result.unbind(), true)));
+        }
+        Ok(Some(Self::One(Some(result.unbind()))))
+    }
+
     fn of_other(result: Bound<'_, PyAny>) -> PyResult<Option<Self>> {
         let py = result.py();
         if let Ok(tuple) = result.cast_exact::<PyTuple>() {
@@ -156,11 +177,8 @@ impl Outputs {
                  return (it,)",
             ));
         }
-        if result.get_type().is(coroutine_type(py)?)
-            || result.hasattr(intern!(py, "addCallbacks"))?
-            || result.hasattr(intern!(py, "__await__"))?
-        {
-            return Ok(Some(Self::Awaitable(result.unbind())));
+        if is_awaitable(&result)? {
+            return Ok(Some(Self::Awaitable(result.unbind(), false)));
         }
         if result.hasattr(intern!(py, "__anext__"))? {
             return Ok(Some(Self::Asynchronous(result.unbind(), None)));
@@ -191,6 +209,7 @@ impl Outputs {
                     }
                     item
                 }
+                Self::One(value) => value.take().map(|value| value.into_bound(py)),
                 Self::Tuple(tuple, at) => {
                     let tuple = tuple.bind(py);
                     *at += 1;
@@ -228,12 +247,19 @@ impl Outputs {
 
     fn wait<'py>(&mut self, py: Python<'py>, siphon: &Py<Siphon>) -> PyResult<Wait<'py>> {
         match self {
-            Self::Awaitable(awaitable) => {
-                *self = Self::Waiting(Pending::begin(py, awaitable, siphon)?);
+            Self::Awaitable(awaitable, single) => {
+                *self = Self::Waiting(Pending::begin(py, awaitable, siphon)?, *single);
                 Ok(Wait::Again)
             }
-            Self::Waiting(pending) => match pending.get().take(py) {
-                None => Ok(Wait::Busy),
+            Self::Waiting(pending, single) => match pending.get().take(py) {
+                None => {
+                    pending.get().wakes(py, siphon);
+                    Ok(Wait::Busy)
+                }
+                Some(result) if *single => {
+                    *self = Self::One(Some(result?));
+                    Ok(Wait::Again)
+                }
                 Some(result) => Ok(match Self::of(result?.into_bound(py))? {
                     Some(outputs) => {
                         *self = outputs;
@@ -272,13 +298,13 @@ impl Outputs {
             Self::Generator(generator) => {
                 generator.call_method0(py, intern!(py, "close")).map(drop)
             }
-            Self::Awaitable(awaitable)
+            Self::Awaitable(awaitable, _)
                 if coroutine_type(py)
                     .is_ok_and(|class| awaitable.bind(py).get_type().is(class)) =>
             {
                 awaitable.call_method0(py, intern!(py, "close")).map(drop)
             }
-            Self::Waiting(pending) | Self::Asynchronous(_, Some(pending)) => {
+            Self::Waiting(pending, _) | Self::Asynchronous(_, Some(pending)) => {
                 pending.get().cancel(py);
                 Ok(())
             }
@@ -291,12 +317,13 @@ impl Outputs {
 
     pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
         match self {
-            Self::Generator(object) | Self::Iterator(object) | Self::Awaitable(object) => {
+            Self::Generator(object) | Self::Iterator(object) | Self::Awaitable(object, _) => {
                 visit.call(object)
             }
             Self::Tuple(tuple, _) => visit.call(tuple),
             Self::List(list, _) => visit.call(list),
-            Self::Waiting(pending) => visit.call(pending),
+            Self::One(value) => visit.call(value),
+            Self::Waiting(pending, _) => visit.call(pending),
             Self::Asynchronous(generator, pending) => {
                 visit.call(generator)?;
                 visit.call(pending)
@@ -335,6 +362,13 @@ fn advance<'py>(
 fn is_generator(object: &Bound<'_, PyAny>) -> bool {
     // SAFETY: a live object, of which only the class is looked at.
     unsafe { ffi::PyGen_CheckExact(object.as_ptr()) != 0 }
+}
+
+fn is_awaitable(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = value.py();
+    Ok(value.get_type().is(coroutine_type(py)?)
+        || value.hasattr(intern!(py, "addCallbacks"))?
+        || value.hasattr(intern!(py, "__await__"))?)
 }
 
 #[inline]

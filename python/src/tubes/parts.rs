@@ -37,6 +37,8 @@ pub(super) struct Parts {
     pub(super) begin: Py<PyAny>,
     pub(super) already_unpaused: Py<PyAny>,
     pub(super) to_json: Py<PyAny>,
+    pub(super) now: Py<PyAny>,
+    pub(super) wake_at: Py<PyAny>,
     pub(super) divert: Py<PyAny>,
     /// The class of `marotte.tubes.tube` for functions.
     pub(super) receiver: Py<PyAny>,
@@ -57,6 +59,8 @@ pub(super) fn parts(py: Python<'_>) -> PyResult<&Parts> {
             begin: function("begin")?,
             already_unpaused: function("AlreadyUnpaused")?,
             to_json: function("to_json")?,
+            now: function("now")?,
+            wake_at: function("wake_at")?,
             divert: py
                 .import("marotte.tubes.tube")?
                 .getattr("_divert")?
@@ -85,6 +89,7 @@ pub(super) fn failure(py: Python<'_>, error: &Error) -> Py<PyAny> {
         Error::WrongType { .. } => "WrongItemType",
         Error::Overrun { .. } => "FlowOverrun",
         Error::Laggard { .. } => "BranchTooSlow",
+        Error::TimedOut { .. } => "FlowTimedOut",
         _ => "TubeError",
     };
     let made = parts(py).and_then(|parts| parts.error.call1(py, (kind, error.to_string())));

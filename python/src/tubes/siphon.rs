@@ -15,6 +15,7 @@ use crate::host::PyHost;
 use super::facets::{SiphonDrain, SiphonFount};
 use super::host::Tube;
 use super::parts::type_of;
+use super::specs::StageTube;
 use super::stages::NativeTube;
 
 /// A siphon; see `marotte.tubes.tube.series`. What flows into it is given to its drain, what comes out of it
@@ -71,7 +72,10 @@ impl Siphon {
         for tube in &tubes {
             stages.push(match tube.cast::<NativeTube>() {
                 Ok(native) => Stage::Native(native.get().take(py)?),
-                Err(_) => Stage::host(Tube::new(&tube)?),
+                Err(_) => match tube.cast::<StageTube>() {
+                    Ok(spec) => spec.get().stage(py),
+                    Err(_) => Stage::host(Tube::new(&tube)?),
+                },
             });
         }
         let mut siphon = tube::Siphon::new(Chain::new(stages), Inbox::new(capacity, overflow));
@@ -121,6 +125,11 @@ impl Siphon {
     /// Makes what the first tube gives when it is started all there is, and ``end`` the reason after it.
     fn beSource(&self, py: Python<'_>, end: Py<PyAny>) {
         self.state(py).be_source(end);
+    }
+
+    /// Looks at it again.
+    fn wake(slf: &Bound<'_, Self>) {
+        tube::wake::<PyHost>(slf.py(), slf.as_unbound());
     }
 
     /// How many items wait before it.
@@ -207,10 +216,7 @@ impl Siphon {
         let Some(state) = self.state.lock_for_collector() else {
             return Ok(());
         };
-        let value = |item: &Flowing<Py<PyAny>>| match item {
-            Flowing::Host(value) => visit.call(value),
-            _ => Ok(()),
-        };
+        let value = |item: &Flowing<PyHost>| visit_item(&visit, item);
         state
             .inbox()
             .iter()
@@ -257,6 +263,22 @@ impl Siphon {
             .lock_for_collector()
             .map(|mut more| std::mem::take(&mut *more));
         drop(more);
+    }
+}
+
+/// Shows a collector an item, and whom to tell what becomes of it.
+pub(super) fn visit_item(
+    visit: &PyVisit<'_>,
+    item: &Flowing<PyHost>,
+) -> Result<(), PyTraverseError> {
+    match item {
+        Flowing::Host(value) => visit.call(value),
+        Flowing::Acked(acked) => {
+            visit_item(visit, acked.item())?;
+            // What several share is nobody's alone, so a collector must not count it more than once.
+            Ok(())
+        }
+        Flowing::Bytes(_) | Flowing::Text(_) => Ok(()),
     }
 }
 

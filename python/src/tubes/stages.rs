@@ -136,7 +136,7 @@ impl NativeTube {
         drop(guard);
         PyList::new(
             py,
-            inputs.into_iter().map(|item| item.into_host::<PyHost>(py)),
+            inputs.into_iter().map(|item| item.into_host(py)),
         )
     }
 
@@ -196,7 +196,7 @@ impl NativeTube {
             work(&mut *stage)?;
             loop {
                 while let Some(item) = stage.next()? {
-                    outputs.push(item.into_host::<PyHost>(py));
+                    outputs.push(item.into_host(py));
                 }
                 if !stage.has_gathered() {
                     return Ok(());
