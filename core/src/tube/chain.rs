@@ -1,5 +1,6 @@
 //! A series of stages as one machine.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::ack::{Ack, settle};
@@ -71,10 +72,10 @@ impl<H: Host> Chain<H> {
     }
 
     /// Starts all stages, the last one first, as its greeting comes first.
-    pub(super) fn start(&mut self, cx: H::Cx<'_>) -> Result<(), H::Reason> {
+    pub(super) fn start(&mut self, cx: H::Cx<'_>, waker: &H::Node) -> Result<(), H::Reason> {
         for index in (0..self.stages.len()).rev() {
             if let Err(reason) = self.stages[index].started(cx) {
-                self.fail(cx, index, &reason);
+                self.fail(cx, index, &reason, waker);
                 return Err(reason);
             }
         }
@@ -94,16 +95,23 @@ impl<H: Host> Chain<H> {
         &mut self,
         cx: H::Cx<'_>,
         item: Flowing<H>,
+        waker: &H::Node,
     ) -> Result<Option<Flowing<H>>, H::Reason> {
         if self.stages.is_empty() {
             return Ok(Some(item));
         }
-        self.pass(cx, 0, item).map(|()| None)
+        self.pass(cx, 0, item, waker).map(|()| None)
     }
 
     /// Gives an item to a stage, or puts it into that stage's next batch.
     #[inline]
-    fn pass(&mut self, cx: H::Cx<'_>, index: usize, item: Flowing<H>) -> Result<(), H::Reason> {
+    fn pass(
+        &mut self,
+        cx: H::Cx<'_>,
+        index: usize,
+        item: Flowing<H>,
+        waker: &H::Node,
+    ) -> Result<(), H::Reason> {
         let item = self.claim(index, item);
         let stage = &mut self.stages[index];
         let outcome = if stage.gathers() {
@@ -116,7 +124,12 @@ impl<H: Host> Chain<H> {
             stage.received(cx, item, self.acks.get_mut(index).unwrap_or(&mut none))
         };
         self.at = index;
-        self.checked(cx, index, outcome)
+        self.checked(cx, index, outcome, waker)
+    }
+
+    /// Whether the first stage would rather be given many items at once.
+    pub(super) fn gathers(&self) -> bool {
+        self.stages.first().is_some_and(Stage::gathers_many)
     }
 
     /// Takes the shares of an input, which its stage's outputs will have.
@@ -179,22 +192,26 @@ impl<H: Host> Chain<H> {
     }
 
     /// Gives a batch to its stage, if one has gathered there; says whether.
-    fn flush(&mut self, cx: H::Cx<'_>, index: usize) -> Result<bool, H::Reason> {
+    fn flush(&mut self, cx: H::Cx<'_>, index: usize, waker: &H::Node) -> Result<bool, H::Reason> {
         if !self.stages[index].has_gathered() {
             return Ok(false);
         }
         let outcome = self.stages[index].flush(cx);
         self.at = index;
-        self.checked(cx, index, outcome)?;
+        self.checked(cx, index, outcome, waker)?;
         Ok(true)
     }
 
     /// Whether inputs wait for the rest of their batch at the first stage.
-    pub(super) fn flush_first(&mut self, cx: H::Cx<'_>) -> Result<bool, H::Reason> {
+    pub(super) fn flush_first(
+        &mut self,
+        cx: H::Cx<'_>,
+        waker: &H::Node,
+    ) -> Result<bool, H::Reason> {
         if self.stages.is_empty() {
             return Ok(false);
         }
-        self.flush(cx, 0)
+        self.flush(cx, 0, waker)
     }
 
     /// Takes the next output. If the way down is not `open`, stages pass on what they can, and the
@@ -220,19 +237,19 @@ impl<H: Host> Chain<H> {
                 return Ok(Pull::Blocked);
             }
             let next = self.stages[index].next(cx, waker);
-            match self.checked(cx, index, next)? {
+            match self.checked(cx, index, next, waker)? {
                 Next::Item(item) if index == last => {
                     return Ok(Pull::Item(self.credit(index, item)));
                 }
                 Next::Item(item) => {
                     let item = self.credit(index, item);
-                    self.pass(cx, index + 1, item)?;
+                    self.pass(cx, index + 1, item, waker)?;
                 }
                 next => {
                     if let Next::Idle = next {
                         self.settle(cx, index, None);
                     }
-                    if index < last && self.flush(cx, index + 1)? {
+                    if index < last && self.flush(cx, index + 1, waker)? {
                         continue;
                     }
                     if let Next::Busy = next {
@@ -243,7 +260,7 @@ impl<H: Host> Chain<H> {
                         if self.told > last {
                             return Ok(Pull::End);
                         }
-                        self.tell(cx)?;
+                        self.tell(cx, waker)?;
                     } else if index == 0 {
                         return Ok(Pull::Idle);
                     } else {
@@ -258,16 +275,21 @@ impl<H: Host> Chain<H> {
     ///
     /// # Errors
     /// What the first stage raised.
-    pub(super) fn end(&mut self, cx: H::Cx<'_>, reason: H::Reason) -> Result<(), H::Reason> {
+    pub(super) fn end(
+        &mut self,
+        cx: H::Cx<'_>,
+        reason: H::Reason,
+        waker: &H::Node,
+    ) -> Result<(), H::Reason> {
         self.reason = Some(reason);
         if self.stages.is_empty() {
             return Ok(());
         }
-        self.tell(cx)
+        self.tell(cx, waker)
     }
 
     /// Tells the next stage of the end.
-    fn tell(&mut self, cx: H::Cx<'_>) -> Result<(), H::Reason> {
+    fn tell(&mut self, cx: H::Cx<'_>, waker: &H::Node) -> Result<(), H::Reason> {
         let index = self.told;
         self.told += 1;
         self.at = index;
@@ -275,7 +297,7 @@ impl<H: Host> Chain<H> {
             return Ok(());
         };
         let outcome = self.stages[index].stopped(cx, reason);
-        self.checked(cx, index, outcome)
+        self.checked(cx, index, outcome, waker)
     }
 
     #[inline]
@@ -284,9 +306,10 @@ impl<H: Host> Chain<H> {
         cx: H::Cx<'_>,
         index: usize,
         outcome: Result<T, H::Reason>,
+        waker: &H::Node,
     ) -> Result<T, H::Reason> {
         if let Err(reason) = &outcome {
-            self.fail(cx, index, reason);
+            self.fail(cx, index, reason, waker);
         }
         outcome
     }
@@ -294,14 +317,12 @@ impl<H: Host> Chain<H> {
     /// A stage has failed: those above are told at once and give nothing more, those below hear of
     /// it when what they have is taken. The first failure is the one that counts.
     #[cold]
-    fn fail(&mut self, cx: H::Cx<'_>, index: usize, reason: &H::Reason) {
+    fn fail(&mut self, cx: H::Cx<'_>, index: usize, reason: &H::Reason, waker: &H::Node) {
         if self.reason.as_ref().is_none_or(|old| H::is_end(cx, old)) {
             self.reason = Some(H::dup_reason(cx, reason));
         }
         for above in self.told..index {
-            if let Err(further) = self.stages[above].stopped(cx, reason) {
-                H::report(cx, &further);
-            }
+            self.stages[above].dismiss(cx, reason, waker);
         }
         for index in 0..=index {
             self.settle(cx, index, Some(reason));
@@ -312,11 +333,9 @@ impl<H: Host> Chain<H> {
     }
 
     /// The flow was stopped from below: every stage is told, nothing more comes out.
-    pub(super) fn cancel(&mut self, cx: H::Cx<'_>, reason: &H::Reason) {
+    pub(super) fn cancel(&mut self, cx: H::Cx<'_>, reason: &H::Reason, waker: &H::Node) {
         for stage in &mut self.stages[self.told..] {
-            if let Err(further) = stage.stopped(cx, reason) {
-                H::report(cx, &further);
-            }
+            stage.dismiss(cx, reason, waker);
         }
         for stage in &mut self.stages {
             stage.kill(cx);
@@ -333,9 +352,9 @@ impl<H: Host> Chain<H> {
         &mut self,
         cx: H::Cx<'_>,
         index: usize,
-        ready: Option<Flowing<H>>,
+        ready: VecDeque<Flowing<H>>,
     ) -> Vec<Flowing<H>> {
-        let mut items: Vec<_> = ready.into_iter().collect();
+        let mut items = Vec::from(ready);
         for stage in self.stages.drain(index.min(self.stages.len())..).rev() {
             if let Stage::Native(mut native) = stage {
                 items = native.reassemble(items, cx);
@@ -350,11 +369,11 @@ impl<H: Host> Chain<H> {
         &mut self,
         cx: H::Cx<'_>,
         waker: &H::Node,
-        ready: Option<Flowing<H>>,
+        ready: VecDeque<Flowing<H>>,
     ) -> Result<Vec<Flowing<H>>, H::Reason> {
         match self.stages.last_mut() {
             Some(stage) => stage.eject(cx, waker, ready),
-            None => Ok(ready.into_iter().collect()),
+            None => Ok(ready.into()),
         }
     }
 }

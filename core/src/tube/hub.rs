@@ -229,8 +229,12 @@ pub(super) fn deliver<H: Host>(
     match (to, item) {
         (To::All(branches), Some(item)) => {
             let mut enter = Agenda::<H>::new();
+            let mut taken = false;
             for branch in &branches {
-                offer(cx, branch, item.dup(cx), &mut enter);
+                taken |= offer(cx, branch, item.dup(cx), &mut enter);
+            }
+            if taken {
+                settle(cx, item.split().1, None);
             }
             // The first branch is to run first, and all before the input goes on.
             agenda.adopt(enter);
@@ -267,12 +271,19 @@ pub(super) fn deliver<H: Host>(
     }
 }
 
-/// Gives an item to a branch, if anybody drains it.
-fn offer<H: Host>(cx: H::Cx<'_>, branch: &H::Node, item: Flowing<H>, agenda: &mut Agenda<H>) {
+/// Gives an item to a branch, if anybody drains it; says whether.
+fn offer<H: Host>(
+    cx: H::Cx<'_>,
+    branch: &H::Node,
+    item: Flowing<H>,
+    agenda: &mut Agenda<H>,
+) -> bool {
     // A branch takes part from the moment it has a drain.
-    if H::with(cx, branch, |siphon| siphon.downstream.is_some()) {
+    let drained = H::with(cx, branch, |siphon| siphon.downstream.is_some());
+    if drained {
         give(cx, branch, item, agenda);
     }
+    drained
 }
 
 fn zip<H: Host>(

@@ -131,6 +131,10 @@ impl<H: Host> Keeper<H> {
         }
     }
 
+    pub(super) fn gathers(&self) -> bool {
+        matches!(self, Self::Batch(batch) if batch.wait == Wait::Never)
+    }
+
     pub(super) fn has_gathered(&self) -> bool {
         matches!(self, Self::Batch(batch) if batch.wait == Wait::Never && !batch.items.is_empty())
     }

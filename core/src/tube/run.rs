@@ -4,8 +4,10 @@
 //! on the thread's stack, and pausing and stopping walk up the chain. No host code runs under a
 //! borrow of a siphon.
 
+use std::collections::VecDeque;
+
 use super::ack::settle as settle_all;
-use super::chain::Pull;
+use super::chain::{Chain, Pull};
 use super::error::Error;
 use super::host::{Flowing, Host};
 use super::hub;
@@ -97,7 +99,6 @@ enum Went {
 /// What to do next with a siphon's chain.
 enum Task<H: Host> {
     Start,
-    Deliver(Downstream<H>, Flowing<H>),
     Pull { open: bool, batch: bool },
     Cancel(H::Reason),
     Finish(H::Reason),
@@ -109,7 +110,7 @@ fn step<H: Host>(cx: H::Cx<'_>, node: &H::Node, agenda: &mut Agenda<H>) -> Went 
     let (task, chain) = H::with(cx, node, |siphon| {
         let task = siphon.task(cx);
         let mut chain = match task {
-            Task::Rest | Task::Finish(_) | Task::Deliver(..) => None,
+            Task::Rest | Task::Finish(_) => None,
             _ => siphon.chain.take(),
         };
         if let Some(chain) = &mut chain
@@ -122,20 +123,19 @@ fn step<H: Host>(cx: H::Cx<'_>, node: &H::Node, agenda: &mut Agenda<H>) -> Went 
     let Some(mut chain) = chain else {
         match task {
             Task::Finish(reason) => finish(cx, node, reason, agenda),
-            Task::Deliver(drain, item) => pass_on(cx, node, drain, item, agenda),
             _ => return Went::Rests,
         }
         return Went::On;
     };
     let (open, batch) = match task {
         Task::Cancel(reason) => {
-            chain.cancel(cx, &reason);
+            chain.cancel(cx, &reason, node);
             H::with(cx, node, |siphon| siphon.chain = Some(chain));
             finish(cx, node, reason, agenda);
             return Went::On;
         }
         Task::Start => {
-            let outcome = chain.start(cx);
+            let outcome = chain.start(cx, node);
             H::with(cx, node, |siphon| siphon.chain = Some(chain));
             if let Err(reason) = outcome {
                 fail(cx, node, &reason, agenda);
@@ -143,23 +143,27 @@ fn step<H: Host>(cx: H::Cx<'_>, node: &H::Node, agenda: &mut Agenda<H>) -> Went 
             return Went::On;
         }
         Task::Pull { open, batch } => (open, batch),
-        Task::Finish(_) | Task::Deliver(..) | Task::Rest => return Went::Rests,
+        Task::Finish(_) | Task::Rest => return Went::Rests,
     };
-    let mut pulled = chain.pull(cx, open, node);
+    let kept = H::with(cx, node, |siphon| siphon.ready.pop_front());
+    let mut pulled = match kept {
+        Some(item) => Ok(Pull::Item(item)),
+        None => chain.pull(cx, open, node),
+    };
     if let Ok(Pull::Idle) = pulled {
         // The chain wants an input.
         let input = H::with(cx, node, |siphon| siphon.input(open, &chain));
         let fed = match input {
-            Input::Item(item) => chain.receive(cx, item),
-            Input::End(reason) => chain.end(cx, reason).map(|()| None),
-            Input::None => match chain.flush_first(cx) {
+            Input::Item(item) => chain.receive(cx, item, node),
+            Input::End(reason) => chain.end(cx, reason, node).map(|()| None),
+            Input::None => match chain.flush_first(cx, node) {
                 Ok(false) => {
-                    H::with(cx, node, |siphon| {
+                    // Something may have come meanwhile.
+                    return H::with(cx, node, |siphon| {
                         siphon.chain = Some(chain);
                         siphon.stuck = false;
+                        siphon.has_more(open)
                     });
-                    // Something may have come meanwhile.
-                    return H::with(cx, node, |siphon| siphon.has_more(open));
                 }
                 Ok(true) => Ok(None),
                 Err(reason) => Err(reason),
@@ -176,42 +180,13 @@ fn step<H: Host>(cx: H::Cx<'_>, node: &H::Node, agenda: &mut Agenda<H>) -> Went 
     }
     match pulled {
         Ok(Pull::Item(first)) if batch => {
-            let (first, mut acks) = first.split();
-            let mut items = vec![first.into_host(cx)];
-            let mut failed = None;
-            let mut add = |item: Flowing<H>, items: &mut Vec<_>| {
-                let (item, more) = item.split();
-                acks.extend(more);
-                items.push(item.into_host(cx));
-            };
-            while items.len() < BATCH {
-                match chain.pull(cx, true, node) {
-                    Ok(Pull::Item(item)) => add(item, &mut items),
-                    Ok(Pull::Idle) if chain.stages().is_empty() => {
-                        match H::with(cx, node, |siphon| siphon.inbox.pop()) {
-                            Some(item) => add(item, &mut items),
-                            None => break,
-                        }
-                    }
-                    Ok(_) => break,
-                    Err(reason) => {
-                        failed = Some(reason);
-                        break;
-                    }
-                }
-            }
-            let drain = H::with(cx, node, |siphon| {
+            let (items, failed) = gather(cx, node, &mut chain, first);
+            let to = H::with(cx, node, |siphon| {
                 siphon.chain = Some(chain);
-                siphon.receiver(cx)
+                siphon.outlet(cx, items)
             });
-            if let Some(Downstream::Foreign(drain)) = drain {
-                match H::receive_batch(cx, &drain, items) {
-                    Ok(()) => settle_all(cx, acks, None),
-                    Err(reason) => {
-                        settle_all(cx, acks, Some(&reason));
-                        spoil(cx, node, reason, agenda);
-                    }
-                }
+            if let Some((drain, items)) = to {
+                pass_on_many(cx, node, drain, items, agenda);
             }
             if let Some(reason) = failed {
                 fail(cx, node, &reason, agenda);
@@ -249,6 +224,70 @@ fn step<H: Host>(cx: H::Cx<'_>, node: &H::Node, agenda: &mut Agenda<H>) -> Went 
             H::with(cx, node, |siphon| siphon.chain = Some(chain));
             fail(cx, node, &reason, agenda);
             Went::On
+        }
+    }
+}
+
+/// Takes more items of a chain, as many as come at once and make a batch.
+fn gather<H: Host>(
+    cx: H::Cx<'_>,
+    node: &H::Node,
+    chain: &mut Chain<H>,
+    first: Flowing<H>,
+) -> (Vec<Flowing<H>>, Option<H::Reason>) {
+    let mut items = vec![first];
+    while items.len() < BATCH {
+        let next = H::with(cx, node, |siphon| siphon.ready.pop_front());
+        let next = match next {
+            Some(item) => Ok(Pull::Item(item)),
+            None => chain.pull(cx, true, node),
+        };
+        match next {
+            Ok(Pull::Item(item)) => items.push(item),
+            Ok(Pull::Idle) if chain.stages().is_empty() => {
+                match H::with(cx, node, |siphon| siphon.inbox.pop()) {
+                    Some(item) => items.push(item),
+                    None => break,
+                }
+            }
+            Ok(_) => break,
+            Err(reason) => return (items, Some(reason)),
+        }
+    }
+    (items, None)
+}
+
+/// Gives many items to what is below, at once.
+fn pass_on_many<H: Host>(
+    cx: H::Cx<'_>,
+    node: &H::Node,
+    drain: Downstream<H>,
+    items: Vec<Flowing<H>>,
+    agenda: &mut Agenda<H>,
+) {
+    let drain = match drain {
+        Downstream::Foreign(drain) => drain,
+        other => {
+            for item in items {
+                pass_on(cx, node, other.dup(cx), item, agenda);
+            }
+            return;
+        }
+    };
+    let mut acks = Vec::new();
+    let values = items
+        .into_iter()
+        .map(|item| {
+            let (item, more) = item.split();
+            acks.extend(more);
+            item.into_host(cx)
+        })
+        .collect();
+    match H::receive_batch(cx, &drain, values) {
+        Ok(()) => settle_all(cx, acks, None),
+        Err(reason) => {
+            settle_all(cx, acks, Some(&reason));
+            spoil(cx, node, reason, agenda);
         }
     }
 }
@@ -318,23 +357,17 @@ impl<H: Host> Siphon<H> {
             }
             Phase::Open | Phase::Failed if self.pauses > 0 => Task::Rest,
             Phase::Open if self.is_source && !self.started => Task::Rest,
-            Phase::Open | Phase::Failed if self.ready.is_some() => {
-                let Some(below) = &self.downstream else {
-                    return Task::Rest;
-                };
-                match self.ready.take() {
-                    Some(item) => Task::Deliver(below.dup(cx), item),
-                    None => Task::Rest,
-                }
+            Phase::Open | Phase::Failed if !self.ready.is_empty() && self.downstream.is_none() => {
+                Task::Rest
             }
             Phase::Open | Phase::Failed => Task::Pull {
                 open: self.downstream.is_some(),
-                batch: matches!(&self.downstream, Some(Downstream::Foreign(drain)) if H::gathers_in(drain)),
+                batch: self.in_batches,
             },
         }
     }
 
-    fn input(&mut self, open: bool, chain: &super::chain::Chain<H>) -> Input<H> {
+    fn input(&mut self, open: bool, chain: &Chain<H>) -> Input<H> {
         if !matches!(self.phase, Phase::Open) {
             return Input::None;
         }
@@ -362,25 +395,34 @@ impl<H: Host> Siphon<H> {
     /// Who takes what has come out. If a pause has come while the chain was at work, it is kept; if
     /// the flow was stopped, nothing is to come after that.
     #[inline]
-    fn outlet(&mut self, cx: H::Cx<'_>, item: Flowing<H>) -> Option<(Downstream<H>, Flowing<H>)> {
+    fn outlet<I: Items<H>>(&mut self, cx: H::Cx<'_>, items: I) -> Option<(Downstream<H>, I)> {
         match (&self.phase, &self.downstream) {
             (Phase::Open | Phase::Failed, Some(below)) if self.pauses == 0 => {
-                Some((below.dup(cx), item))
+                Some((below.dup(cx), items))
             }
             (Phase::Open | Phase::Failed, _) => {
-                self.ready = Some(item);
+                items.keep(&mut self.ready);
                 None
             }
             _ => None,
         }
     }
+}
 
-    /// Who takes a batch, unless the flow was stopped.
-    fn receiver(&self, cx: H::Cx<'_>) -> Option<Downstream<H>> {
-        match self.phase {
-            Phase::Open | Phase::Failed => self.downstream.as_ref().map(|below| below.dup(cx)),
-            _ => None,
-        }
+/// One item, or several.
+trait Items<H: Host> {
+    fn keep(self, ready: &mut VecDeque<Flowing<H>>);
+}
+
+impl<H: Host> Items<H> for Flowing<H> {
+    fn keep(self, ready: &mut VecDeque<Self>) {
+        ready.push_back(self);
+    }
+}
+
+impl<H: Host> Items<H> for Vec<Flowing<H>> {
+    fn keep(self, ready: &mut VecDeque<Flowing<H>>) {
+        ready.extend(self);
     }
 }
 
@@ -558,7 +600,7 @@ pub(super) fn fail<H: Host>(
         if unaware { siphon.chain.take() } else { None }
     });
     if let Some(mut chain) = chain {
-        chain.cancel(cx, reason);
+        chain.cancel(cx, reason, node);
         H::with(cx, node, |siphon| siphon.chain = Some(chain));
     }
     agenda.enter(cx, node);
@@ -583,7 +625,10 @@ pub(super) fn give_up<H: Host>(
             siphon.phase = Phase::Stopping;
             siphon.ended = Some(reason);
         }
-        ((siphon.inbox.take(), siphon.ready.take()), was_open)
+        (
+            (siphon.inbox.take(), std::mem::take(&mut siphon.ready)),
+            was_open,
+        )
     });
     drop(old);
     if was_open {
@@ -595,8 +640,9 @@ pub(super) fn give_up<H: Host>(
 /// Stops what is above, and what is above that; then lets it go, so that it can come to its end.
 fn stop_above<H: Host>(cx: H::Cx<'_>, node: &H::Node, agenda: &mut Agenda<H>) {
     let (above, held) = H::with(cx, node, |siphon| {
-        let above = siphon.upstream.as_ref().map(|above| above.dup(cx));
-        (above, siphon.hold.take())
+        // One that is over has nothing to stop.
+        let above = siphon.upstream.as_ref().filter(|_| !siphon.fount_is_over);
+        (above.map(|above| above.dup(cx)), siphon.hold.take())
     });
     match above {
         None => {}
@@ -619,7 +665,7 @@ pub(super) fn stop_in<H: Host>(cx: H::Cx<'_>, node: &H::Node, agenda: &mut Agend
     let mut held = Vec::new();
     loop {
         let (old, above) = H::with(cx, &node, |siphon| {
-            let old = (siphon.inbox.take(), siphon.ready.take());
+            let old = (siphon.inbox.take(), std::mem::take(&mut siphon.ready));
             match siphon.phase {
                 Phase::Open => siphon.phase = Phase::Stopping,
                 Phase::Failed => {
@@ -683,9 +729,17 @@ pub(super) fn answer<H: Host>(
 ) {
     let old = H::with(cx, node, |siphon| match siphon.phase {
         // A later reason takes the place of one that nobody has been told.
-        Phase::Open | Phase::Stopping => {
+        Phase::Open => {
             siphon.fount_is_over = true;
             siphon.ended.replace(reason)
+        }
+        Phase::Stopping => {
+            siphon.fount_is_over = true;
+            // What it was stopped for comes before what the fount says to that.
+            match &siphon.ended {
+                Some(_) => Some(reason),
+                None => siphon.ended.replace(reason),
+            }
         }
         _ => Some(reason),
     });
@@ -774,6 +828,7 @@ pub fn flowing_from<H: Host>(cx: H::Cx<'_>, node: &H::Node, fount: Option<Upstre
     let (old, held, stops) = H::with(cx, node, |siphon| {
         let stops = fount.is_some() && !siphon.takes();
         let old = std::mem::replace(&mut siphon.upstream, fount);
+        siphon.fount_is_over &= !stops;
         (old, siphon.hold.take(), stops)
     });
     if stops {
@@ -793,7 +848,13 @@ pub fn flowing_from<H: Host>(cx: H::Cx<'_>, node: &H::Node, fount: Option<Upstre
 ///
 /// To be followed by [`flush`], when the drain knows of it.
 pub fn flow_to<H: Host>(cx: H::Cx<'_>, node: &H::Node, drain: Option<Downstream<H>>) {
+    let in_batches = match &drain {
+        Some(Downstream::Foreign(drain)) => H::gathers_in(drain),
+        Some(Downstream::Siphon(below)) => H::with(cx, below, |below| below.gathers()),
+        Some(Downstream::Hub(..)) | None => false,
+    };
     let old = H::with(cx, node, |siphon| {
+        siphon.in_batches = in_batches;
         std::mem::replace(&mut siphon.downstream, drain)
     });
     drop(old);
@@ -813,7 +874,7 @@ pub fn eject<H: Host>(cx: H::Cx<'_>, node: &H::Node) -> Result<Ejected<H>, H::Re
     let (chain, ready, inputs) = H::with(cx, node, |siphon| {
         (
             siphon.chain.take(),
-            siphon.ready.take(),
+            std::mem::take(&mut siphon.ready),
             siphon.inbox.take(),
         )
     });
@@ -836,7 +897,8 @@ pub fn split<H: Host>(cx: H::Cx<'_>, node: &H::Node, index: usize) -> Option<Vec
     let mut chain = H::with(cx, node, |siphon| siphon.chain.take())?;
     let (ready, inputs) = H::with(cx, node, |siphon| {
         let inputs = (index == 0).then(|| siphon.inbox.take());
-        (siphon.ready.take(), inputs.unwrap_or_default())
+        let ready = std::mem::take(&mut siphon.ready);
+        (ready, inputs.unwrap_or_default())
     });
     let items = chain.split(cx, index, ready);
     H::with(cx, node, |siphon| siphon.chain = Some(chain));

@@ -1,5 +1,7 @@
 //! The state of one siphon: a chain of stages between a fount and a drain.
 
+use std::collections::VecDeque;
+
 use super::chain::Chain;
 use super::host::{Flowing, Host};
 use super::inbox::Inbox;
@@ -30,7 +32,9 @@ pub struct Siphon<H: Host> {
     pub(super) chain: Option<Box<Chain<H>>>,
     pub(super) inbox: Inbox<Flowing<H>>,
     /// What came out of the chain when a pause had come meanwhile.
-    pub(super) ready: Option<Flowing<H>>,
+    pub(super) ready: VecDeque<Flowing<H>>,
+    /// The drain would rather be given many items at once.
+    pub(super) in_batches: bool,
     pub(super) upstream: Option<Upstream<H>>,
     /// What holds the fount back.
     pub(super) hold: Option<Hold<H>>,
@@ -107,7 +111,8 @@ impl<H: Host> Siphon<H> {
         Self {
             chain: Some(Box::new(chain)),
             inbox,
-            ready: None,
+            ready: VecDeque::new(),
+            in_batches: false,
             upstream: None,
             hold: None,
             downstream: None,
@@ -166,8 +171,13 @@ impl<H: Host> Siphon<H> {
     }
 
     /// What came out of the chain when a pause had come meanwhile.
-    pub fn ready(&self) -> Option<&Flowing<H>> {
-        self.ready.as_ref()
+    pub fn ready(&self) -> impl Iterator<Item = &Flowing<H>> {
+        self.ready.iter()
+    }
+
+    /// Whether it would rather be given many items at once.
+    pub fn gathers(&self) -> bool {
+        self.chain().is_some_and(Chain::gathers)
     }
 
     /// The reasons that it keeps.
@@ -213,7 +223,7 @@ impl<H: Host> Siphon<H> {
         if self.inbox.is_buffer() {
             return self.inbox.is_full();
         }
-        self.pauses > 0 || self.stuck || self.ready.is_some() || !self.inbox.is_empty()
+        self.pauses > 0 || self.stuck || !self.ready.is_empty() || !self.inbox.is_empty()
     }
 
     /// Takes out all that may lead back to this siphon, for a collector that breaks a cycle.
@@ -221,7 +231,7 @@ impl<H: Host> Siphon<H> {
         (
             self.chain.take(),
             self.inbox.take(),
-            self.ready.take(),
+            std::mem::take(&mut self.ready),
             self.upstream.take(),
             self.hold.take(),
             self.downstream.take(),

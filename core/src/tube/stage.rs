@@ -1,5 +1,6 @@
 //! One stage of a chain: a tube of the host's, or a native one.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::ack::Ack;
@@ -50,6 +51,10 @@ pub trait Native<H: Host>: Send {
     /// # Errors
     /// What the stage raised.
     fn next(&mut self) -> Result<Option<Flowing<H>>, Error>;
+    /// See [`Tube::gathers`].
+    fn gathers(&self) -> bool {
+        false
+    }
     /// See [`Tube::has_gathered`].
     fn has_gathered(&self) -> bool;
     /// See [`Tube::flush`].
@@ -85,6 +90,10 @@ where
     #[inline]
     fn next(&mut self) -> Result<Option<Flowing<H>>, Error> {
         Ok(Tube::next(self)?.map(IntoFlowing::into_flowing::<H>))
+    }
+
+    fn gathers(&self) -> bool {
+        Tube::gathers(self)
     }
 
     fn has_gathered(&self) -> bool {
@@ -280,7 +289,13 @@ impl<H: Host> Stage<H> {
 
     pub(super) fn stopped(&mut self, cx: H::Cx<'_>, reason: &H::Reason) -> Result<(), H::Reason> {
         match self {
-            Self::Host(stage) => stage.outputs = H::stopped(cx, &stage.tube, reason)?,
+            Self::Host(stage) => {
+                // At a regular end there are none left.
+                if let Some(outputs) = stage.outputs.take() {
+                    H::discard(cx, outputs);
+                }
+                stage.outputs = H::stopped(cx, &stage.tube, reason)?;
+            }
             Self::Native(native) => {
                 native
                     .stopped(&H::kind(cx, reason))
@@ -296,6 +311,35 @@ impl<H: Host> Stage<H> {
             Self::Dead => {}
         }
         Ok(())
+    }
+
+    /// Tells it of an end after which nothing more is wanted of it. What it does to give its last
+    /// outputs is done, as far as that does not have to wait for anything.
+    pub(super) fn dismiss(&mut self, cx: H::Cx<'_>, reason: &H::Reason, waker: &H::Node) {
+        let mut outcome = self.stopped(cx, reason);
+        for _ in 0..BATCH {
+            match outcome.and_then(|()| self.next(cx, waker)) {
+                Ok(Next::Item(_)) => outcome = Ok(()),
+                Ok(Next::Idle) => return,
+                Ok(Next::Busy) => {
+                    // It goes on by itself.
+                    if let Self::Host(stage) = self {
+                        stage.outputs = None;
+                    }
+                    return;
+                }
+                Err(further) => return H::report(cx, &further),
+            }
+        }
+    }
+
+    /// Whether it would rather be given many items at once, by whatever is above its siphon.
+    pub(super) fn gathers_many(&self) -> bool {
+        match self {
+            Self::Keeper(keeper) => keeper.gathers(),
+            Self::Native(native) => native.gathers(),
+            stage => stage.gathers(),
+        }
     }
 
     /// Whether an output takes with it all shares in confirmations that the stage has been given.
@@ -344,9 +388,9 @@ impl<H: Host> Stage<H> {
         &mut self,
         cx: H::Cx<'_>,
         waker: &H::Node,
-        ready: Option<Flowing<H>>,
+        ready: VecDeque<Flowing<H>>,
     ) -> Result<Vec<Flowing<H>>, H::Reason> {
-        let mut items: Vec<_> = ready.into_iter().collect();
+        let mut items = Vec::from(ready);
         if let Self::Native(native) = self {
             return Ok(native.reassemble(items, cx));
         }

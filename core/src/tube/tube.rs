@@ -64,6 +64,11 @@ pub trait Tube {
     /// Stops the flow both ways.
     fn next(&mut self) -> Result<Option<Self::Out>, Error>;
 
+    /// Whether it makes one output of many inputs, so that it would rather be given many at once.
+    fn gathers(&self) -> bool {
+        false
+    }
+
     /// Whether it keeps something that [`flush`](Self::flush) would let out.
     fn has_gathered(&self) -> bool {
         false
@@ -122,6 +127,10 @@ impl<T: Tube + ?Sized> Tube for Box<T> {
 
     fn next(&mut self) -> Result<Option<Self::Out>, Error> {
         (**self).next()
+    }
+
+    fn gathers(&self) -> bool {
+        (**self).gathers()
     }
 
     fn has_gathered(&self) -> bool {
@@ -186,6 +195,10 @@ impl<A: Tube, B: Tube<In = A::Out>> Tube for Then<A, B> {
                 },
             }
         }
+    }
+
+    fn gathers(&self) -> bool {
+        self.first.gathers()
     }
 
     fn has_gathered(&self) -> bool {

@@ -7,8 +7,8 @@ from typing import Any
 
 from marotte import _core
 from marotte._core import _NativeTube, _StageTube
-from marotte.tubes._support import check_types
 from marotte.tubes import _zope
+from marotte.tubes._support import check_types
 from marotte.tubes._zope import implementer
 from marotte.tubes.itube import IDivertable, IDrain, ITube
 

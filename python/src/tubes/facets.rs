@@ -46,12 +46,10 @@ impl SiphonDrain {
     /// Makes this object the one that the siphon shows as its drain.
     fn adopt(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        slf.get()
-            .siphon
-            .get()
-            .drain
-            .set(py, slf.clone().unbind())
-            .map_err(|_| PyTypeError::new_err("the siphon has a drain"))
+        if slf.get().siphon.get().adopt(py, slf.clone().unbind()) {
+            return Ok(());
+        }
+        Err(PyTypeError::new_err("the siphon has a drain"))
     }
 
     /// The siphon.
@@ -174,6 +172,10 @@ impl SiphonFount {
             tube::flush::<PyHost>(py, siphon);
             return Ok(None);
         };
+        // It has nothing more to say.
+        if siphon.get().state(py).has_told() {
+            return Ok(None);
+        }
         // Before anything is changed.
         check(slf.as_any(), &drain)?;
         let downstream = match drain.cast::<SiphonDrain>() {

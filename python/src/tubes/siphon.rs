@@ -6,7 +6,6 @@ use marotte::tube::{self, Chain, Downstream, Flowing, Hold, Inbox, Overflow, Sta
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
 use crate::deferred::{Guard, Guarded};
@@ -24,9 +23,15 @@ use super::stages::NativeTube;
 pub(crate) struct Siphon {
     state: Guarded<tube::Siphon<PyHost>>,
     tubes: Py<PyTuple>,
-    pub(super) drain: PyOnceLock<Py<SiphonDrain>>,
-    pub(super) fount: PyOnceLock<Py<SiphonFount>>,
+    facets: Guarded<Facets>,
     more: Guarded<More>,
+}
+
+/// Its two faces, made when they are asked for.
+#[derive(Default)]
+struct Facets {
+    drain: Option<Py<SiphonDrain>>,
+    fount: Option<Py<SiphonFount>>,
 }
 
 /// What is seldom asked for.
@@ -85,8 +90,7 @@ impl Siphon {
         Ok(Self {
             state: Guarded::new(siphon),
             tubes: tubes.unbind(),
-            drain: PyOnceLock::new(),
-            fount: PyOnceLock::new(),
+            facets: Guarded::new(Facets::default()),
             more: Guarded::new(More {
                 merge,
                 ..More::default()
@@ -206,6 +210,10 @@ impl Siphon {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.tubes)?;
+        if let Some(facets) = self.facets.lock_for_collector() {
+            visit.call(&facets.drain)?;
+            visit.call(&facets.fount)?;
+        }
         if let Some(more) = self.more.lock_for_collector() {
             visit.call(&more.merge)?;
             visit.call(&more.next)?;
@@ -258,6 +266,11 @@ impl Siphon {
             .lock_for_collector()
             .map(|mut state| state.clear());
         drop(old);
+        let facets = self
+            .facets
+            .lock_for_collector()
+            .map(|mut facets| std::mem::take(&mut *facets));
+        drop(facets);
         let more = self
             .more
             .lock_for_collector()
@@ -294,20 +307,32 @@ impl Siphon {
 
     pub(super) fn drain(slf: &Bound<'_, Self>) -> PyResult<Py<SiphonDrain>> {
         let py = slf.py();
-        let drain = slf
-            .get()
-            .drain
-            .get_or_try_init(py, || SiphonDrain::create(slf))?;
-        Ok(drain.clone_ref(py))
+        if let Some(drain) = &slf.get().facets.lock(py).drain {
+            return Ok(drain.clone_ref(py));
+        }
+        let drain = SiphonDrain::create(slf)?;
+        slf.get().facets.lock(py).drain = Some(drain.clone_ref(py));
+        Ok(drain)
     }
 
     pub(super) fn fount(slf: &Bound<'_, Self>) -> PyResult<Py<SiphonFount>> {
         let py = slf.py();
-        let fount = slf
-            .get()
-            .fount
-            .get_or_try_init(py, || SiphonFount::create(slf))?;
-        Ok(fount.clone_ref(py))
+        if let Some(fount) = &slf.get().facets.lock(py).fount {
+            return Ok(fount.clone_ref(py));
+        }
+        let fount = SiphonFount::create(slf)?;
+        slf.get().facets.lock(py).fount = Some(fount.clone_ref(py));
+        Ok(fount)
+    }
+
+    /// Makes that its drain; says whether it had none.
+    pub(super) fn adopt(&self, py: Python<'_>, drain: Py<SiphonDrain>) -> bool {
+        let mut facets = self.facets.lock(py);
+        if facets.drain.is_some() {
+            return false;
+        }
+        facets.drain = Some(drain);
+        true
     }
 
     /// What its tubes are called.

@@ -134,10 +134,7 @@ impl NativeTube {
         let outputs = outputs.into_iter().map(Flowing::Host).collect();
         let inputs = stage.reassemble(outputs, py);
         drop(guard);
-        PyList::new(
-            py,
-            inputs.into_iter().map(|item| item.into_host(py)),
-        )
+        PyList::new(py, inputs.into_iter().map(|item| item.into_host(py)))
     }
 
     /// Sends the flow to ``drain`` from now on, instead of through this tube and what follows it in

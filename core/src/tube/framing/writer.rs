@@ -47,6 +47,10 @@ impl<E: Encode> Tube for Writer<E> {
         Ok(())
     }
 
+    fn gathers(&self) -> bool {
+        true
+    }
+
     fn has_gathered(&self) -> bool {
         !self.out.is_empty()
     }
