@@ -143,6 +143,8 @@ fn emit_other(out: &mut PyBuilder, value: &Bound<'_, PyAny>, depth: usize) -> Re
         emit_dict(out, dict, depth)?;
     } else if value.is_instance_of::<PyBaseException>() {
         out.error(&describe(py, &PyErr::from_value(value.clone()), false));
+    } else if let Some(flow) = crate::tubes::export(value).map_err(|_| refused(value))? {
+        out.reference(Ref::Local(flow.unbind()));
     } else {
         return Err(refused(value));
     }

@@ -55,7 +55,11 @@ pub(crate) fn invoke(
         Some(selector) if message.is_near() && !selector.starts_with('_') => {
             object.getattr(selector)?
         }
-        Some(selector) => return Err(no_such_method(object, selector)),
+        // A fount or drain that a method has returned, which a peer sends to before it has the answer.
+        Some(selector) => match crate::tubes::export(object)? {
+            Some(flow) => flow.getattr(remote_name(object.py(), selector))?,
+            None => return Err(no_such_method(object, selector)),
+        },
         None if is_callable(object) => object.clone(),
         None => {
             return Err(PyTypeError::new_err(

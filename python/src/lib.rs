@@ -54,7 +54,8 @@ mod _core {
     use crate::tub::{Tub, Turns};
     #[pymodule_export]
     use crate::tubes::{
-        Hub, NativeTube, Pause, Pauser, Pending, Siphon, SiphonDrain, SiphonFount, Skip, StageTube,
+        Hub, NativeTube, Pause, Pauser, Pending, PyAllowance, PyWindow, Siphon, SiphonDrain,
+        SiphonFount, Skip, StageTube, size_of,
     };
     #[pymodule_export]
     use crate::values::{PySturdyRef, Referenceable};

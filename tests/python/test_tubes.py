@@ -692,7 +692,6 @@ def test_done_is_when_the_last_work_is_done():
         await database.waitDone()
         assert saved == [b"a", b"b", b"c", "committed"]
         await database.done
-        await database
 
     asyncio.run(main())
 

@@ -10,11 +10,13 @@
 //! | [`Siphon`] | a chain of stages between a fount and a drain, for a language with founts and drains of its own |
 //! | [`Hub`] | fan-out and fan-in between siphons |
 //! | [`Inbox`] | what waits, how much may, and what happens to the rest |
+//! | [`credit`] | how much may be on its way between two peers |
 //! | [`Host`] | what a language must supply |
 
 mod ack;
 mod chain;
 mod codec;
+pub mod credit;
 mod error;
 pub mod framing;
 mod host;

@@ -44,6 +44,7 @@ from marotte.tubes.stages import (
     throttle,
     timeout,
 )
+from marotte.tubes.wire import drainOf, fountOf
 from marotte.tubes.tube import Diverter, receiver, series, skip, tube
 from marotte.tubes.undefer import deferredToResult, fountToDeferred
 
@@ -84,6 +85,8 @@ __all__ = [
     "confirming",
     "conflate",
     "deferredToResult",
+    "drainOf",
+    "fountOf",
     "fountToDeferred",
     "fountToList",
     "iteratorFount",

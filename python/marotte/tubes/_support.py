@@ -17,6 +17,7 @@ __all__ = [
     "AlreadyUnpaused",
     "begin",
     "check_types",
+    "drain_of",
     "error",
     "is_end",
     "kind_of",
@@ -110,6 +111,13 @@ def check_types(fount: Any, output: Any, drain: Any, wanted: Any) -> None:
 to_json = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, separators=(",", ":"), check_circular=True
 ).encode
+
+
+def drain_of(reference: Any) -> Any:
+    """A drain whose items go to a far one."""
+    from marotte.tubes.wire import drainOf
+
+    return drainOf(reference)
 
 
 now = time.monotonic

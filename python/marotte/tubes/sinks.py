@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any
 
 from marotte import _core, defer
@@ -79,9 +79,6 @@ class Sink(_core._SiphonDrain):
     def done(self) -> defer.Deferred[None]:
         """What `waitDone` returns."""
         return self._done.wait()
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        return self._done.wait().__await__()
 
     def stop(self) -> None:
         """Ends the flow: what is at work is cancelled, what waits is dropped."""

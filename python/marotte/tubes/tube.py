@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from marotte import _core
-from marotte._core import _NativeTube, _StageTube
+from marotte._core import Promise, RemoteReference, _NativeTube, _StageTube
 from marotte.tubes import _zope
+from marotte.tubes import _support
 from marotte.tubes._support import check_types
 from marotte.tubes._zope import implementer
 from marotte.tubes.itube import IDivertable, IDrain, ITube
@@ -92,10 +93,15 @@ def is_tube(value: Any) -> bool:
     """Whether something is a tube, and not a drain."""
     if isinstance(value, _StageTube):
         return True
+    if isinstance(value, (RemoteReference, Promise)):
+        return False
     return hasattr(value, "received") and not hasattr(value, "flowingFrom")
 
 
 def _drain_of(value: Any) -> Any:
+    # A reference has any attribute that one asks for.
+    if isinstance(value, (RemoteReference, Promise)):
+        return _support.drain_of(value)
     if hasattr(value, "flowingFrom"):
         return value
     if _zope.present:

@@ -10,6 +10,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyType;
 
 use crate::host::PyHost;
+use crate::promise::Promise;
+use crate::reference::RemoteReference;
 
 use super::host::Drain;
 use super::parts::{parts, type_of};
@@ -176,6 +178,11 @@ impl SiphonFount {
         if siphon.get().state(py).has_told() {
             return Ok(None);
         }
+        let drain = if is_reference(&drain) {
+            parts(py)?.drain_of.bind(py).call1((drain,))?
+        } else {
+            drain
+        };
         // Before anything is changed.
         check(slf.as_any(), &drain)?;
         let downstream = match drain.cast::<SiphonDrain>() {
@@ -227,6 +234,11 @@ impl SiphonFount {
             },
         )
     }
+}
+
+/// Whether something stands for a drain elsewhere.
+fn is_reference(drain: &Bound<'_, PyAny>) -> bool {
+    drain.is_exact_instance_of::<RemoteReference>() || drain.is_exact_instance_of::<Promise>()
 }
 
 /// Tells a drain that this fount flows to it no more.

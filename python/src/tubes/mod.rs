@@ -1,6 +1,8 @@
 //! Tubes for Python: siphons with the face of Twisted's Tubes.
 
 mod confirm;
+mod credit;
+mod export;
 mod facets;
 mod host;
 mod hub;
@@ -12,6 +14,8 @@ mod siphon;
 mod specs;
 mod stages;
 
+pub(crate) use credit::{PyAllowance, PyWindow, size_of};
+pub(crate) use export::export;
 pub(crate) use facets::{SiphonDrain, SiphonFount};
 pub(crate) use hub::Hub;
 pub(crate) use outputs::Pending;

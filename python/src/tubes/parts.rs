@@ -40,6 +40,7 @@ pub(super) struct Parts {
     pub(super) now: Py<PyAny>,
     pub(super) wake_at: Py<PyAny>,
     pub(super) divert: Py<PyAny>,
+    pub(super) drain_of: Py<PyAny>,
     /// The class of `marotte.tubes.tube` for functions.
     pub(super) receiver: Py<PyAny>,
 }
@@ -59,6 +60,7 @@ pub(super) fn parts(py: Python<'_>) -> PyResult<&Parts> {
             begin: function("begin")?,
             already_unpaused: function("AlreadyUnpaused")?,
             to_json: function("to_json")?,
+            drain_of: function("drain_of")?,
             now: function("now")?,
             wake_at: function("wake_at")?,
             divert: py
