@@ -61,7 +61,7 @@ def expected(monkeypatch):
 
     class Log:
         def error(self, message, exc_info):
-            kept.append(exc_info[0])
+            kept.append(type(exc_info))
 
     monkeypatch.setattr(_support, "logger", Log())
     monkeypatch.delitem(__import__("sys").modules, "twisted.python.log", raising=False)
@@ -256,7 +256,7 @@ def test_a_slow_branch_costs_the_others_nothing(policy, left):
 
 
 def test_a_laggard_is_stopped(expected):
-    fount, slow, fast, pause = out("stop", 3)
+    fount, slow, fast, _pause = out("stop", 3)
     for n in range(10):
         fount.drain.receive(n)
     assert (kinds(slow.stopped), fast.received) == ([BranchTooSlow], list(range(10)))
@@ -266,7 +266,7 @@ def test_a_laggard_is_stopped(expected):
 
 
 def test_the_slowest_may_fall_behind_by_as_much_as_it_may():
-    fount, slow, fast, pause = out("slowest", 3)
+    fount, slow, _fast, pause = out("slowest", 3)
     for n in range(2):
         fount.drain.receive(n)
     assert fount.paused == 0
@@ -298,7 +298,7 @@ def fan_in(**how):
 
 
 def test_concat_holds_the_second_until_the_first_has_ended():
-    fan, drain, one, two = fan_in(order="concat")
+    _fan, drain, one, two = fan_in(order="concat")
     assert (one.paused, two.paused) == (0, 1)
     one.drain.receive(1)
     one.drain.flowStopped(Failure(StopIteration()))
@@ -309,7 +309,7 @@ def test_concat_holds_the_second_until_the_first_has_ended():
 
 
 def test_zip_takes_one_of_each_and_ends_with_the_first_that_has_none():
-    fan, drain, one, two = fan_in(order="zip")
+    _fan, drain, one, two = fan_in(order="zip")
     one.drain.receive(1)
     assert (one.paused, two.paused, drain.received) == (1, 0, [])
     two.drain.receive("a")
@@ -354,7 +354,7 @@ def test_priority_goes_first_when_several_wait():
 
 
 def test_ends_with_the_first_stops_the_others():
-    fan, drain, one, two = fan_in(ends="first")
+    _fan, drain, one, two = fan_in(ends="first")
     one.drain.flowStopped(Failure(StopIteration()))
     assert (two.stops, kinds(drain.stopped)) == (1, [StopIteration])
 
@@ -811,7 +811,7 @@ def test_a_failure_is_told_to_whoever_waits(expected):
             raise Wrong
         yield item
 
-    fount, drain = connect(tag, broken)
+    fount, _drain = connect(tag, broken)
     for n in (1, 2, 3):
         fount.drain.receive(n)
     assert told == [(1, None), (2, Wrong)]

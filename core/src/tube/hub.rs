@@ -5,8 +5,10 @@
 //! of every siphon, and a hub says only who gets what and who has to wait for whom.
 
 use super::ack::settle;
+use super::ending::{answer, give_up, stop_in};
 use super::host::{Flowing, Host};
-use super::run::{Agenda, add_pause, answer, give, give_up, stop_in, unpause};
+use super::pressure::{add_pause, unpause};
+use super::run::{Agenda, give};
 use super::siphon::{Downstream, Upstream};
 
 /// A fan-out or a fan-in.
@@ -378,7 +380,7 @@ impl<H: Host> In<H> {
             .iter()
             .find(|(_, reason)| !H::is_end(cx, reason));
         error
-            .or(self.reasons.last())
+            .or_else(|| self.reasons.last())
             .map(|(_, reason)| H::dup_reason(cx, reason))
     }
 }

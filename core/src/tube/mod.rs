@@ -14,9 +14,11 @@
 //! | [`Host`] | what a language must supply |
 
 mod ack;
+mod calls;
 mod chain;
-mod codec;
+mod contract;
 pub mod credit;
+mod ending;
 mod error;
 pub mod framing;
 mod host;
@@ -24,24 +26,29 @@ mod hub;
 mod inbox;
 mod jobs;
 mod keeper;
+mod pressure;
 mod run;
 mod siphon;
+#[cfg(any(feature = "gzip", feature = "zstd"))]
+mod squeeze;
 mod stage;
-mod tube;
+mod text;
 
 pub use ack::{Acked, Confirmed};
+pub use calls::{
+    Ejected, eject, flow_stopped, flow_to, flowing_from, flush, pause_flow, receive, resume_flow,
+    split, stop_flow, wake,
+};
 pub use chain::Chain;
-pub use codec::{Squeezer, Utf8Decoder, Utf8Encoder};
+pub use contract::{Receiver, Then, Tube, receiver};
 pub use error::{Error, Reason};
 pub use host::{Flowing, FromFlowing, Host, IntoFlowing, Next, Taken};
 pub use hub::{Ends, Hub, In, Order, Out, add_branch, add_input, branch_of};
 pub use inbox::{Inbox, Overflow, Pushed};
 pub use jobs::Jobs;
 pub use keeper::{Batch, Keeper, Throttle, Timeout, Wait};
-pub use run::{
-    Ejected, eject, flow_stopped, flow_to, flowing_from, flush, pause_flow, receive, resume_flow,
-    split, stop_flow, wake,
-};
 pub use siphon::{Downstream, Hold, Siphon, Upstream};
+#[cfg(any(feature = "gzip", feature = "zstd"))]
+pub use squeeze::Squeezer;
 pub use stage::{HostStage, Native, Stage};
-pub use tube::{Receiver, Then, Tube, receiver};
+pub use text::{Utf8Decoder, Utf8Encoder};

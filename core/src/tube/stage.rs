@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::ack::Ack;
+use super::contract::Tube;
 use super::error::{Error, Reason};
 use super::host::{Flowing, FromFlowing, Host, IntoFlowing, Next};
 use super::jobs::Jobs;
 use super::keeper::Keeper;
-use super::tube::Tube;
 
 /// The most items that are given at once to a tube or drain that takes many.
 pub(super) const BATCH: usize = 1024;

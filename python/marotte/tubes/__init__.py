@@ -44,9 +44,9 @@ from marotte.tubes.stages import (
     throttle,
     timeout,
 )
-from marotte.tubes.wire import drainOf, fountOf
 from marotte.tubes.tube import Diverter, receiver, series, skip, tube
 from marotte.tubes.undefer import deferredToResult, fountToDeferred
+from marotte.tubes.wire import drainOf, fountOf
 
 __all__ = [
     "AlreadyDraining",

@@ -41,7 +41,7 @@ def report(reason: Any) -> None:
         return
     logger.error(
         "a flow stopped because of an exception",
-        exc_info=(failure.type, failure.value, failure.getTracebackObject()),
+        exc_info=failure.value,
     )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from marotte import _core
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["In", "Out", "Thru", "parallel"]
 
@@ -100,7 +103,9 @@ class Thru(_core._SiphonDrain):
     fount.flowTo(Thru([series(a()), series(b())])).flowTo(drain)
     """
 
-    def __new__(cls, drains: Iterable[Any]) -> Thru:
+    _branches: tuple[Out, In]
+
+    def __new__(cls, drains: Iterable[Any]) -> Self:
         """Puts it together."""
         out, into = Out(), In()
         self = super().__new__(cls, out._siphon)

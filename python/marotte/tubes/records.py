@@ -56,8 +56,9 @@ def _convert(kind: Any, value: Any, path: str) -> Any:
     if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
         return value
     if hasattr(kind, "model_validate"):
+        model: Any = kind
         try:
-            return kind.model_validate(value)
+            return model.model_validate(value)
         except ValueError as error:
             raise WrongItemType(f"{path}: {error}") from error
     names = _fields(kind)
@@ -124,7 +125,7 @@ def _fields(kind: type) -> dict[str, Any] | None:
         # The name of the argument, which is without underscores in front.
         names = [field.alias for field in kind.__attrs_attrs__ if field.init]
     elif issubclass(kind, tuple) and hasattr(kind, "_fields"):
-        names = list(kind._fields)
+        names = list(kind.__dict__["_fields"])
     else:
         return None
     hints = typing.get_type_hints(kind, include_extras=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from marotte import _core, defer
 from marotte.tubes import _support
@@ -13,6 +13,11 @@ from marotte.tubes.itube import IDrain
 from marotte.tubes.kit import beginFlowingFrom
 from marotte.tubes.stages import mapAsync
 from marotte.tubes.tube import is_tube
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
 
 __all__ = ["Sink", "collect", "sink"]
 
@@ -84,10 +89,15 @@ class Sink(_core._SiphonDrain):
         """Ends the flow: what is at work is cancelled, what waits is dropped."""
         self._siphon._tfount.stopFlow()
 
-    async def __aenter__(self) -> Sink:
+    async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: Any, error: Any, traceback: Any) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         # All that has come is worked on, or, if the body has failed, nothing more.
         if kind is not None:
             self.stop()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from marotte import _core
 from marotte._core import Promise, RemoteReference, _NativeTube, _StageTube
-from marotte.tubes import _zope
-from marotte.tubes import _support
+from marotte.tubes import _support, _zope
 from marotte.tubes._support import check_types
 from marotte.tubes._zope import implementer
 from marotte.tubes.itube import IDivertable, IDrain, ITube
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Diverter", "receiver", "series", "skip", "tube"]
 
@@ -212,7 +214,9 @@ class Diverter(_core._SiphonDrain):
     Raises ``TypeError`` if the tube has no ``reassemble``.
     """
 
-    def __new__(cls, divertable: Any) -> Diverter:
+    _divertable: Any
+
+    def __new__(cls, divertable: Any) -> Self:
         """Wraps a tube."""
         if not IDivertable.providedBy(divertable):
             raise TypeError(f"{divertable!r} cannot be diverted: it has no reassemble")

@@ -351,10 +351,7 @@ impl tube::Host for PyHost {
     fn to_text(py: Python<'_>, value: Py<PyAny>) -> Result<String, Error> {
         let value = value.into_bound(py);
         match value.cast::<PyString>() {
-            Ok(text) => text
-                .to_str()
-                .map(str::to_owned)
-                .map_err(|error| Error::other(error)),
+            Ok(text) => text.to_str().map(str::to_owned).map_err(Error::other),
             Err(_) => Err(wrong("str", &value)),
         }
     }

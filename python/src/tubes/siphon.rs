@@ -34,6 +34,8 @@ struct Facets {
     fount: Option<Py<SiphonFount>>,
 }
 
+type Values = Vec<Py<PyAny>>;
+
 /// What is seldom asked for.
 #[derive(Default)]
 struct More {
@@ -158,7 +160,7 @@ impl Siphon {
 
     /// Takes out all that has not gone on: outputs that nobody has taken, and inputs that the tube
     /// has not seen.
-    fn eject(slf: &Bound<'_, Self>) -> PyResult<(Vec<Py<PyAny>>, Vec<Py<PyAny>>)> {
+    fn eject(slf: &Bound<'_, Self>) -> PyResult<(Values, Values)> {
         let py = slf.py();
         match tube::eject::<PyHost>(py, slf.as_unbound()) {
             Ok(ejected) => Ok((ejected.outputs, ejected.inputs)),

@@ -1,82 +1,16 @@
-//! Text and compression.
+//! Compression, by other crates.
 
 use std::io::Write;
 
 use bytes::{Bytes, BytesMut};
 
+use super::contract::Tube;
 use super::error::{Error, Reason};
-use super::tube::Tube;
-
-/// From UTF-8, cut anywhere, to text. Bytes that are none are [`Error::Malformed`].
-#[derive(Debug, Default)]
-pub struct Utf8Decoder {
-    /// The start of a character that is not all there.
-    held: Vec<u8>,
-    text: Option<String>,
-}
 
 fn malformed(what: &'static str, detail: impl ToString) -> Error {
     Error::Malformed {
         what,
         detail: detail.to_string(),
-    }
-}
-
-impl Tube for Utf8Decoder {
-    type In = Bytes;
-    type Out = String;
-
-    fn received(&mut self, chunk: Bytes) -> Result<(), Error> {
-        let mut bytes = std::mem::take(&mut self.held);
-        bytes.extend_from_slice(&chunk);
-        match String::from_utf8(bytes) {
-            Ok(text) => self.text = Some(text),
-            Err(error) => {
-                let problem = error.utf8_error();
-                let mut bytes = error.into_bytes();
-                if problem.error_len().is_some() {
-                    return Err(malformed("UTF-8", problem));
-                }
-                self.held = bytes.split_off(problem.valid_up_to());
-                self.text = String::from_utf8(bytes)
-                    .ok()
-                    .filter(|text| !text.is_empty());
-            }
-        }
-        Ok(())
-    }
-
-    fn next(&mut self) -> Result<Option<String>, Error> {
-        Ok(self.text.take())
-    }
-
-    fn stopped(&mut self, reason: &Reason) -> Result<(), Error> {
-        match reason {
-            Reason::Done if !self.held.is_empty() => Err(Error::Truncated {
-                held: self.held.len(),
-            }),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// From text to UTF-8.
-#[derive(Debug, Default)]
-pub struct Utf8Encoder {
-    bytes: Option<Bytes>,
-}
-
-impl Tube for Utf8Encoder {
-    type In = String;
-    type Out = Bytes;
-
-    fn received(&mut self, text: String) -> Result<(), Error> {
-        self.bytes = Some(Bytes::from(text));
-        Ok(())
-    }
-
-    fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        Ok(self.bytes.take())
     }
 }
 
