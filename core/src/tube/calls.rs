@@ -6,7 +6,7 @@ use super::ending::{answer, stop_above, stop_in};
 use super::host::{Flowing, Host};
 use super::pressure::{add_pause, hold, release, unpause};
 use super::run::{Agenda, give};
-use super::siphon::{Downstream, Upstream};
+use super::siphon::{Downstream, Phase, Siphon, Upstream};
 
 fn run<H: Host>(cx: H::Cx<'_>, node: &H::Node) {
     let mut agenda = Agenda::<H>::new();
@@ -65,12 +65,19 @@ pub fn wake<H: Host>(cx: H::Cx<'_>, node: &H::Node) {
 /// A siphon now has another fount, or none. A pause moves with it, a stop is passed on.
 pub fn flowing_from<H: Host>(cx: H::Cx<'_>, node: &H::Node, fount: Option<Upstream<H>>) {
     let mut agenda = Agenda::<H>::new();
-    let (old, held, stops) = H::with(cx, node, |siphon| {
+    let (old, held, stops, orphan) = H::with(cx, node, |siphon| {
         let stops = fount.is_some() && !siphon.takes();
         let old = std::mem::replace(&mut siphon.upstream, fount);
         siphon.fount_is_over &= !stops;
-        (old, siphon.hold.take(), stops)
+        let orphan = siphon.upstream.is_none()
+            && matches!(siphon.phase, Phase::Stopping)
+            && siphon.ended.is_none();
+        (old, siphon.hold.take(), stops, orphan)
     });
+    if orphan {
+        // Nobody is left who could say that the flow has stopped.
+        answer(cx, node, H::stop_flow_called(cx), &mut agenda);
+    }
     if stops {
         stop_above(cx, node, &mut agenda);
     } else if held.is_some() {
@@ -127,13 +134,14 @@ pub fn eject<H: Host>(cx: H::Cx<'_>, node: &H::Node) -> Result<Ejected<H>, H::Re
     Ok(Ejected {
         outputs: outputs?.into_iter().map(host).collect(),
         inputs: inputs.into_iter().map(host).collect(),
+        ended: H::with(cx, node, |siphon| siphon.take_end(cx)),
     })
 }
 
 /// Takes a native stage, and all below it, out of a siphon: what the siphon gives from now on is what that
-/// stage was given. Returns what it would have to be given again; `None` if the siphon is at
+/// stage was given. Returns what it would have to be given again, as inputs; `None` if the siphon is at
 /// work, so that nothing can be taken out of it.
-pub fn split<H: Host>(cx: H::Cx<'_>, node: &H::Node, index: usize) -> Option<Vec<H::Value>> {
+pub fn split<H: Host>(cx: H::Cx<'_>, node: &H::Node, index: usize) -> Option<Ejected<H>> {
     let mut chain = H::with(cx, node, |siphon| siphon.chain.take())?;
     let (ready, inputs) = H::with(cx, node, |siphon| {
         let inputs = (index == 0).then(|| siphon.inbox.take());
@@ -143,7 +151,13 @@ pub fn split<H: Host>(cx: H::Cx<'_>, node: &H::Node, index: usize) -> Option<Vec
     let items = chain.split(cx, index, ready);
     H::with(cx, node, |siphon| siphon.chain = Some(chain));
     let all = items.into_iter().chain(inputs);
-    Some(all.map(|item| item.into_host(cx)).collect())
+    Some(Ejected {
+        outputs: Vec::new(),
+        inputs: all.map(|item| item.into_host(cx)).collect(),
+        ended: H::with(cx, node, |siphon| {
+            (index == 0).then(|| siphon.take_end(cx)).flatten()
+        }),
+    })
 }
 
 /// What was taken out of a siphon.
@@ -152,4 +166,36 @@ pub struct Ejected<H: Host> {
     pub outputs: Vec<H::Value>,
     /// Inputs that it has not seen.
     pub inputs: Vec<H::Value>,
+    /// Why the flow into it has ended, if it has: that is no more for its drain to hear.
+    pub ended: Option<H::Reason>,
+}
+
+impl<H: Host> Siphon<H> {
+    /// Takes out the end that has come and that the drain has not been told of.
+    fn take_end(&mut self, cx: H::Cx<'_>) -> Option<H::Reason> {
+        if !self.fount_is_over || self.is_over() {
+            return None;
+        }
+        let of_chain = self.chain().and_then(|chain| chain.reason());
+        let of_chain = of_chain.map(|reason| H::dup_reason(cx, reason));
+        let ended = self.ended.take().or(of_chain);
+        if ended.is_some() {
+            self.phase = Phase::Over;
+        }
+        ended
+    }
+}
+
+/// Keeps a siphon from delivering for a moment, without holding anything back. To be paired with
+/// [`thaw`].
+pub fn freeze<H: Host>(cx: H::Cx<'_>, node: &H::Node) {
+    H::with(cx, node, |siphon| siphon.frozen += 1);
+}
+
+/// Lets a siphon go on.
+pub fn thaw<H: Host>(cx: H::Cx<'_>, node: &H::Node) {
+    H::with(cx, node, |siphon| {
+        siphon.frozen = siphon.frozen.saturating_sub(1);
+    });
+    run::<H>(cx, node);
 }

@@ -76,6 +76,8 @@ impl<H: Host> Chain<H> {
         for index in (0..self.stages.len()).rev() {
             if let Err(reason) = self.stages[index].started(cx) {
                 self.fail(cx, index, &reason, waker);
+                // Those below have been started, and have something to say.
+                self.wake();
                 return Err(reason);
             }
         }

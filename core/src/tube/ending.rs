@@ -18,8 +18,7 @@ pub(super) fn fail<H: Host>(
         let old = siphon.inbox.take();
         if let Phase::Open = siphon.phase {
             siphon.phase = Phase::Failed;
-            siphon.ended = None;
-            return Some(old);
+            return Some((old, siphon.ended.take()));
         }
         None
     });
@@ -27,14 +26,14 @@ pub(super) fn fail<H: Host>(
         stop_above(cx, node, agenda);
     }
     // The chain does not know of it if the fault is not one of its stages'.
-    let chain = H::with(cx, node, |siphon| {
-        let unaware = siphon.chain().is_some_and(|chain| chain.reason().is_none());
-        if unaware { siphon.chain.take() } else { None }
+    let kept = H::dup_reason(cx, reason);
+    let old = H::with(cx, node, |siphon| {
+        if siphon.chain().is_none_or(|chain| chain.reason().is_none()) {
+            return siphon.broken.replace(kept);
+        }
+        Some(kept)
     });
-    if let Some(mut chain) = chain {
-        chain.cancel(cx, reason, node);
-        H::with(cx, node, |siphon| siphon.chain = Some(chain));
-    }
+    drop(old);
     agenda.enter(cx, node);
 }
 
@@ -58,14 +57,13 @@ pub(super) fn give_up<H: Host>(
 ) {
     let (old, was_open) = H::with(cx, node, |siphon| {
         let was_open = matches!(siphon.phase, Phase::Open);
+        let mut spare = Some(reason);
         if !siphon.is_over() {
             siphon.phase = Phase::Stopping;
-            siphon.ended = Some(reason);
+            spare = std::mem::replace(&mut siphon.ended, spare);
         }
-        (
-            (siphon.inbox.take(), std::mem::take(&mut siphon.ready)),
-            was_open,
-        )
+        let ready = std::mem::take(&mut siphon.ready);
+        ((siphon.inbox.take(), ready, spare), was_open)
     });
     drop(old);
     if was_open {
@@ -191,14 +189,16 @@ pub(super) fn finish<H: Host>(
     reason: H::Reason,
     agenda: &mut Agenda<H>,
 ) {
-    let (below, held) = H::with(cx, node, |siphon| {
+    let (below, held, old) = H::with(cx, node, |siphon| {
         let below = siphon.downstream.as_ref().map(|below| below.dup(cx));
-        siphon.phase = match &below {
+        let phase = match &below {
             Some(_) => Phase::Over,
             None => Phase::Untold(H::dup_reason(cx, &reason)),
         };
-        (below, siphon.hold.take())
+        let old = std::mem::replace(&mut siphon.phase, phase);
+        (below, siphon.hold.take(), old)
     });
+    drop(old);
     match below {
         None => {}
         Some(Downstream::Siphon(below)) => answer(cx, &below, reason, agenda),

@@ -15,9 +15,9 @@ pub enum Error {
         limit: usize,
     },
     /// The flow ended inside a frame.
-    #[error("the flow ended in the middle of a frame: {held} bytes of it had come")]
+    #[error("the flow ended in the middle of a frame")]
     Truncated {
-        /// How many bytes of it had come.
+        /// How many bytes of it were still held.
         held: usize,
     },
     /// A frame does not have the form that it should.

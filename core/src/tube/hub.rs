@@ -27,6 +27,8 @@ pub struct Out<H: Host> {
     routed: bool,
     /// Routed items that were for nobody.
     undelivered: u64,
+    /// Why it has ended, if it has.
+    ended: Option<H::Reason>,
 }
 
 /// Many flows into one.
@@ -87,6 +89,7 @@ impl<H: Host> Hub<H> {
             branches: Vec::new(),
             routed,
             undelivered: 0,
+            ended: None,
         })
     }
 
@@ -133,6 +136,14 @@ impl<H: Host> Hub<H> {
         }
     }
 
+    /// Why a fan-out has ended, if it has.
+    pub fn ended(&self) -> Option<&H::Reason> {
+        match self {
+            Self::Out(out) => out.ended.as_ref(),
+            Self::In(_) => None,
+        }
+    }
+
     /// How many items of a router were for nobody.
     pub fn undelivered(&self) -> u64 {
         match self {
@@ -152,14 +163,21 @@ impl<H: Host> Hub<H> {
 
 /// Adds a branch to a fan-out; returns its number, of which the branch's upstream is made.
 pub fn add_branch<H: Host>(cx: H::Cx<'_>, hub: &H::Hub, node: &H::Node) -> usize {
-    let node = H::dup_node(cx, node);
-    H::with_hub(cx, hub, |hub| match hub {
+    let kept = H::dup_node(cx, node);
+    let (index, ended) = H::with_hub(cx, hub, |hub| match hub {
         Hub::Out(out) => {
-            out.branches.push(Some(node));
-            out.branches.len() - 1
+            let ended = out.ended.as_ref().map(|reason| H::dup_reason(cx, reason));
+            out.branches.push(ended.is_none().then_some(kept));
+            (out.branches.len() - 1, ended)
         }
-        Hub::In(_) => 0,
-    })
+        Hub::In(_) => (0, None),
+    });
+    if let Some(reason) = ended {
+        let mut agenda = Agenda::<H>::new();
+        answer(cx, node, reason, &mut agenda);
+        agenda.work(cx);
+    }
+    index
 }
 
 /// Adds an input to a fan-in; returns its number, of which the input's downstream is made.
@@ -429,6 +447,9 @@ pub(super) fn stop<H: Host>(cx: H::Cx<'_>, hub: &H::Hub, index: usize, agenda: &
                 return Stop::Nothing;
             };
             let last = out.branches.iter().all(Option::is_none);
+            if last {
+                out.ended = Some(H::stop_flow_called(cx));
+            }
             Stop::Branch(branch, last.then(|| H::dup_node(cx, &out.input)))
         }
         Hub::In(into) => {
@@ -467,10 +488,11 @@ pub(super) fn stopped<H: Host>(
     agenda: &mut Agenda<H>,
 ) {
     let (branches, free) = H::with_hub(cx, hub, |hub| match hub {
-        Hub::Out(out) => (
-            out.branches.iter_mut().filter_map(Option::take).collect(),
-            Vec::new(),
-        ),
+        Hub::Out(out) => {
+            out.ended.get_or_insert_with(|| H::dup_reason(cx, &reason));
+            let branches = out.branches.iter_mut().filter_map(Option::take);
+            (branches.collect(), Vec::new())
+        }
         Hub::In(into) => {
             if let Some(input) = into.inputs.get_mut(index) {
                 input.done = true;

@@ -36,8 +36,8 @@ mod text;
 
 pub use ack::{Acked, Confirmed};
 pub use calls::{
-    Ejected, eject, flow_stopped, flow_to, flowing_from, flush, pause_flow, receive, resume_flow,
-    split, stop_flow, wake,
+    Ejected, eject, flow_stopped, flow_to, flowing_from, flush, freeze, pause_flow, receive,
+    resume_flow, split, stop_flow, thaw, wake,
 };
 pub use chain::Chain;
 pub use contract::{Receiver, Then, Tube, receiver};

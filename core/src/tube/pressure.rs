@@ -59,7 +59,7 @@ pub(super) fn hold<H: Host>(cx: H::Cx<'_>, node: &H::Node, agenda: &mut Agenda<H
                     Ok(token) => {
                         // It may have been let go, or have come to its end, inside `pause`.
                         let spare = H::with(cx, &node, |siphon| {
-                            if siphon.hold.is_none() {
+                            if siphon.hold.is_none() && siphon.should_hold() {
                                 siphon.hold = Some(Hold::Token(token));
                                 return None;
                             }

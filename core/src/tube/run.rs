@@ -101,6 +101,7 @@ enum Went {
 enum Task<H: Host> {
     Start,
     Pull { open: bool, batch: bool },
+    Break(H::Reason),
     Cancel(H::Reason),
     Finish(H::Reason),
     Rest,
@@ -135,6 +136,13 @@ fn step<H: Host>(cx: H::Cx<'_>, node: &H::Node, agenda: &mut Agenda<H>) -> Went 
             finish(cx, node, reason, agenda);
             return Went::On;
         }
+        Task::Break(reason) => {
+            if chain.reason().is_none() {
+                chain.cancel(cx, &reason, node);
+            }
+            H::with(cx, node, |siphon| siphon.chain = Some(chain));
+            return Went::On;
+        }
         Task::Start => {
             let outcome = chain.start(cx, node);
             H::with(cx, node, |siphon| siphon.chain = Some(chain));
@@ -156,7 +164,15 @@ fn step<H: Host>(cx: H::Cx<'_>, node: &H::Node, agenda: &mut Agenda<H>) -> Went 
         let input = H::with(cx, node, |siphon| siphon.input(open, &chain));
         let fed = match input {
             Input::Item(item) => chain.receive(cx, item, node),
-            Input::End(reason) => chain.end(cx, reason, node).map(|()| None),
+            Input::End(reason) => match chain.flush_first(cx, node) {
+                Ok(false) => chain.end(cx, reason, node).map(|()| None),
+                // What has gathered comes before the end.
+                flushed => {
+                    let old = H::with(cx, node, |siphon| siphon.ended.replace(reason));
+                    drop(old);
+                    flushed.map(|_| None)
+                }
+            },
             Input::None => match chain.flush_first(cx, node) {
                 Ok(false) => {
                     // Something may have come meanwhile.
@@ -184,9 +200,9 @@ fn step<H: Host>(cx: H::Cx<'_>, node: &H::Node, agenda: &mut Agenda<H>) -> Went 
             let (items, failed) = gather(cx, node, &mut chain, first);
             let to = H::with(cx, node, |siphon| {
                 siphon.chain = Some(chain);
-                siphon.outlet(cx, items)
+                siphon.outlet(cx, items, siphon.in_batches)
             });
-            if let Some((drain, items)) = to {
+            if let Outlet::To(drain, items) = to {
                 pass_on_many(cx, node, drain, items, agenda);
             }
             if let Some(reason) = failed {
@@ -197,9 +213,9 @@ fn step<H: Host>(cx: H::Cx<'_>, node: &H::Node, agenda: &mut Agenda<H>) -> Went 
         Ok(Pull::Item(item)) => {
             let to = H::with(cx, node, |siphon| {
                 siphon.chain = Some(chain);
-                siphon.outlet(cx, item)
+                siphon.outlet(cx, item, true)
             });
-            if let Some((drain, item)) = to {
+            if let Outlet::To(drain, item) = to {
                 pass_on(cx, node, drain, item, agenda);
             }
             Went::On
@@ -326,7 +342,7 @@ enum Input<H: Host> {
 
 impl<H: Host> Siphon<H> {
     fn is_open(&self) -> bool {
-        self.pauses == 0 && self.downstream.is_some()
+        self.is_clear() && self.downstream.is_some()
     }
 
     fn task(&mut self, cx: H::Cx<'_>) -> Task<H> {
@@ -346,6 +362,10 @@ impl<H: Host> Siphon<H> {
                 });
                 reason.map_or(Task::Rest, Task::Cancel)
             }
+            Phase::Failed if self.broken.is_some() => {
+                self.broken.take().map_or(Task::Rest, Task::Break)
+            }
+            _ if self.frozen > 0 => Task::Rest,
             Phase::Open
                 if !self.started
                     && match self.is_source {
@@ -387,7 +407,9 @@ impl<H: Host> Siphon<H> {
     fn has_more(&self, open: bool) -> Went {
         let feeds = open || self.chain().is_some_and(|chain| !chain.stages().is_empty());
         let waits = !self.inbox.is_empty() || self.ended.is_some() || self.woken;
-        if self.is_open() != open || feeds && waits || !matches!(self.phase, Phase::Open) {
+        let fails = matches!(self.phase, Phase::Failed) && self.broken.is_none();
+        let changed = !matches!(self.phase, Phase::Open) && !fails;
+        if self.is_open() != open || feeds && waits || changed {
             return Went::On;
         }
         Went::Rests
@@ -396,18 +418,32 @@ impl<H: Host> Siphon<H> {
     /// Who takes what has come out. If a pause has come while the chain was at work, it is kept; if
     /// the flow was stopped, nothing is to come after that.
     #[inline]
-    fn outlet<I: Items<H>>(&mut self, cx: H::Cx<'_>, items: I) -> Option<(Downstream<H>, I)> {
+    fn outlet<I: Items<H>>(&mut self, cx: H::Cx<'_>, items: I, suits: bool) -> Outlet<H, I> {
         match (&self.phase, &self.downstream) {
-            (Phase::Open | Phase::Failed, Some(below)) if self.pauses == 0 => {
-                Some((below.dup(cx), items))
+            (Phase::Open | Phase::Failed, Some(below)) if self.is_clear() && suits => {
+                Outlet::To(below.dup(cx), items)
             }
             (Phase::Open | Phase::Failed, _) => {
                 items.keep(&mut self.ready);
-                None
+                Outlet::Kept
             }
-            _ => None,
+            _ => Outlet::Drop { _items: items },
         }
     }
+
+    fn is_clear(&self) -> bool {
+        self.pauses == 0 && self.frozen == 0
+    }
+}
+
+/// What becomes of an output.
+enum Outlet<H: Host, I> {
+    To(Downstream<H>, I),
+    Kept,
+    /// It is not wanted. It is dropped when nothing is borrowed: that may run the host's code.
+    Drop {
+        _items: I,
+    },
 }
 
 /// One item, or several.
@@ -417,13 +453,15 @@ trait Items<H: Host> {
 
 impl<H: Host> Items<H> for Flowing<H> {
     fn keep(self, ready: &mut VecDeque<Self>) {
-        ready.push_back(self);
+        ready.push_front(self);
     }
 }
 
 impl<H: Host> Items<H> for Vec<Flowing<H>> {
     fn keep(self, ready: &mut VecDeque<Flowing<H>>) {
-        ready.extend(self);
+        for item in self.into_iter().rev() {
+            ready.push_front(item);
+        }
     }
 }
 

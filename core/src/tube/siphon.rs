@@ -41,6 +41,10 @@ pub struct Siphon<H: Host> {
     pub(super) downstream: Option<Downstream<H>>,
     /// How many pauses those below hold.
     pub(super) pauses: usize,
+    /// Nothing is to be delivered for a moment, though nothing is held back.
+    pub(super) frozen: usize,
+    /// What went wrong outside the chain while that was at work.
+    pub(super) broken: Option<H::Reason>,
     /// Hold the fount back from the start, until there is a drain.
     pub(super) waits_for_drain: bool,
     pub(super) started: bool,
@@ -117,6 +121,8 @@ impl<H: Host> Siphon<H> {
             hold: None,
             downstream: None,
             pauses: 0,
+            frozen: 0,
+            broken: None,
             waits_for_drain: false,
             started: false,
             is_source: false,
@@ -187,7 +193,8 @@ impl<H: Host> Siphon<H> {
             _ => None,
         };
         let of_chain = self.chain.as_ref().and_then(|chain| chain.reason());
-        self.ended.iter().chain(untold).chain(of_chain)
+        let ended = self.ended.iter().chain(&self.broken);
+        ended.chain(untold).chain(of_chain)
     }
 
     /// Whether those below hold a pause.
@@ -207,7 +214,7 @@ impl<H: Host> Siphon<H> {
 
     /// Whether items are taken in.
     pub(super) fn takes(&self) -> bool {
-        matches!(self.phase, Phase::Open) && self.ended.is_none()
+        matches!(self.phase, Phase::Open) && !self.fount_is_over
     }
 
     /// Whether the fount is to be held back.
@@ -236,6 +243,7 @@ impl<H: Host> Siphon<H> {
             self.hold.take(),
             self.downstream.take(),
             self.ended.take(),
+            self.broken.take(),
             std::mem::replace(&mut self.phase, Phase::Over),
         )
     }

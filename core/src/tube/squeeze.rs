@@ -1,6 +1,6 @@
 //! Compression, by other crates.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 use bytes::{Bytes, BytesMut};
 
@@ -20,7 +20,8 @@ const CHUNK: usize = 1 << 16;
 /// What compresses or decompresses, writing into its own buffer.
 trait Squeeze: Write {
     fn buffer(&mut self) -> &mut Vec<u8>;
-    fn end(&mut self) -> std::io::Result<()>;
+    /// The end; `began` if anything was written.
+    fn end(&mut self, began: bool) -> std::io::Result<()>;
 }
 
 /// From bytes to bytes through a compressor or decompressor of another crate. One chunk of input is
@@ -32,6 +33,10 @@ pub struct Squeezer {
     /// Gathers its output until nothing more comes at once.
     out: BytesMut,
     due: bool,
+    /// Something was written and may still be in the compressor.
+    dirty: bool,
+    /// Something was written at all.
+    began: bool,
     ending: bool,
 }
 
@@ -54,6 +59,8 @@ impl Squeezer {
             input: Bytes::new(),
             out: BytesMut::new(),
             due: false,
+            dirty: false,
+            began: false,
             ending: false,
         }
     }
@@ -80,13 +87,18 @@ impl Tube for Squeezer {
             self.inner
                 .write_all(&piece)
                 .map_err(|error| malformed(self.what, error))?;
+            (self.dirty, self.began) = (true, true);
             self.take();
         }
         if self.ending && self.input.is_empty() {
             self.ending = false;
             self.inner
-                .end()
-                .map_err(|error| malformed(self.what, error))?;
+                .end(self.began)
+                .map_err(|error| match error.kind() {
+                    ErrorKind::UnexpectedEof => Error::Truncated { held: 0 },
+                    _ => malformed(self.what, error),
+                })?;
+            self.dirty = false;
             self.take();
             self.due = true;
         }
@@ -98,10 +110,16 @@ impl Tube for Squeezer {
     }
 
     fn has_gathered(&self) -> bool {
-        !self.out.is_empty()
+        self.dirty || !self.out.is_empty()
     }
 
+    /// Whoever reads at the other end must not have to wait for more to be written.
     fn flush(&mut self) -> Result<(), Error> {
+        self.inner
+            .flush()
+            .map_err(|error| malformed(self.what, error))?;
+        self.dirty = false;
+        self.take();
         self.due = true;
         Ok(())
     }
@@ -125,7 +143,7 @@ mod gzip {
             self.get_mut()
         }
 
-        fn end(&mut self) -> std::io::Result<()> {
+        fn end(&mut self, _: bool) -> std::io::Result<()> {
             self.try_finish()
         }
     }
@@ -135,8 +153,9 @@ mod gzip {
             self.get_mut()
         }
 
-        fn end(&mut self) -> std::io::Result<()> {
-            self.try_finish()
+        fn end(&mut self, began: bool) -> std::io::Result<()> {
+            // Of nothing comes nothing.
+            if began { self.try_finish() } else { Ok(()) }
         }
     }
 
@@ -160,7 +179,10 @@ mod gzip {
 
 #[cfg(feature = "zstd")]
 mod zstd_stream {
-    use zstd::stream::write::{Decoder, Encoder};
+    use std::io::{Error as IoError, ErrorKind, Result as IoResult, Write};
+
+    use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
+    use zstd::stream::write::Encoder;
 
     use super::{Squeeze, Squeezer};
     use crate::tube::Error;
@@ -170,38 +192,76 @@ mod zstd_stream {
             self.get_mut()
         }
 
-        fn end(&mut self) -> std::io::Result<()> {
+        fn end(&mut self, _: bool) -> IoResult<()> {
             self.do_finish()
         }
     }
 
-    impl Squeeze for Decoder<'static, Vec<u8>> {
-        fn buffer(&mut self) -> &mut Vec<u8> {
-            self.get_mut()
+    /// The crate's own writer does not tell whether the last frame was all there.
+    struct Frames {
+        decoder: Decoder<'static>,
+        out: Vec<u8>,
+        /// A frame has begun and not ended.
+        open: bool,
+    }
+
+    impl Write for Frames {
+        fn write(&mut self, bytes: &[u8]) -> IoResult<usize> {
+            let mut input = InBuffer::around(bytes);
+            loop {
+                let mut piece = [0; 1 << 14];
+                let mut output = OutBuffer::around(&mut piece[..]);
+                let hint = self.decoder.run(&mut input, &mut output)?;
+                let written = output.pos();
+                self.out.extend_from_slice(&piece[..written]);
+                self.open = hint > 0;
+                // A full buffer may have more behind it.
+                if input.pos() == bytes.len() && written < piece.len() {
+                    return Ok(bytes.len());
+                }
+            }
         }
 
-        fn end(&mut self) -> std::io::Result<()> {
-            std::io::Write::flush(self)
+        fn flush(&mut self) -> IoResult<()> {
+            Ok(())
+        }
+    }
+
+    impl Squeeze for Frames {
+        fn buffer(&mut self) -> &mut Vec<u8> {
+            &mut self.out
+        }
+
+        fn end(&mut self, _: bool) -> IoResult<()> {
+            match self.open {
+                true => Err(IoError::from(ErrorKind::UnexpectedEof)),
+                false => Ok(()),
+            }
         }
     }
 
     impl Squeezer {
-        /// From bytes to Zstandard, at a level of 1 to 22.
+        /// From bytes to Zstandard, at a level of 1 to 22, with a checksum.
         ///
         /// # Errors
         /// If there is no memory for it.
         pub fn zstd(level: i32) -> Result<Self, Error> {
-            let encoder = Encoder::new(Vec::new(), level).map_err(Error::other)?;
+            let mut encoder = Encoder::new(Vec::new(), level).map_err(Error::other)?;
+            encoder.include_checksum(true).map_err(Error::other)?;
             Ok(Self::with(encoder, "Zstandard"))
         }
 
-        /// From Zstandard to bytes.
+        /// From Zstandard, of one frame or more, to bytes.
         ///
         /// # Errors
         /// If there is no memory for it.
         pub fn unzstd() -> Result<Self, Error> {
-            let decoder = Decoder::new(Vec::new()).map_err(Error::other)?;
-            Ok(Self::with(decoder, "Zstandard"))
+            let frames = Frames {
+                decoder: Decoder::new().map_err(Error::other)?,
+                out: Vec::new(),
+                open: false,
+            };
+            Ok(Self::with(frames, "Zstandard"))
         }
     }
 }

@@ -11,6 +11,7 @@ pub struct Utf8Decoder {
     /// The start of a character that is not all there.
     held: Vec<u8>,
     text: Option<String>,
+    error: Option<Error>,
 }
 
 impl Tube for Utf8Decoder {
@@ -25,13 +26,15 @@ impl Tube for Utf8Decoder {
             Err(error) => {
                 let problem = error.utf8_error();
                 let mut bytes = error.into_bytes();
+                let rest = bytes.split_off(problem.valid_up_to());
                 if problem.error_len().is_some() {
-                    return Err(Error::Malformed {
+                    self.error = Some(Error::Malformed {
                         what: "UTF-8",
                         detail: problem.to_string(),
                     });
+                } else {
+                    self.held = rest;
                 }
-                self.held = bytes.split_off(problem.valid_up_to());
                 self.text = String::from_utf8(bytes)
                     .ok()
                     .filter(|text| !text.is_empty());
@@ -41,7 +44,21 @@ impl Tube for Utf8Decoder {
     }
 
     fn next(&mut self) -> Result<Option<String>, Error> {
-        Ok(self.text.take())
+        // What is in order comes first, however the bytes were cut.
+        match (self.text.take(), &self.error) {
+            (None, Some(_)) => self.error.take().map_or(Ok(None), Err),
+            (text, _) => Ok(text),
+        }
+    }
+
+    fn reassemble(&mut self, outputs: Vec<String>) -> Vec<Bytes> {
+        let held = std::mem::take(&mut self.held);
+        let texts = outputs.into_iter().chain(self.text.take());
+        texts
+            .map(Bytes::from)
+            .chain([Bytes::from(held)])
+            .filter(|bytes| !bytes.is_empty())
+            .collect()
     }
 
     fn stopped(&mut self, reason: &Reason) -> Result<(), Error> {
@@ -71,5 +88,11 @@ impl Tube for Utf8Encoder {
 
     fn next(&mut self) -> Result<Option<Bytes>, Error> {
         Ok(self.bytes.take())
+    }
+
+    fn reassemble(&mut self, outputs: Vec<Bytes>) -> Vec<String> {
+        let kept = outputs.into_iter().chain(self.bytes.take());
+        kept.filter_map(|bytes| String::from_utf8(bytes.into()).ok())
+            .collect()
     }
 }

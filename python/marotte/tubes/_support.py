@@ -22,6 +22,7 @@ __all__ = [
     "is_end",
     "kind_of",
     "now",
+    "raised",
     "report",
     "stop_flow_called",
     "to_json",
@@ -45,7 +46,7 @@ def report(reason: Any) -> None:
     )
 
 
-_ENDS: tuple[type[BaseException], ...] = (StopIteration, StopAsyncIteration, EOFError)
+_ENDS: tuple[type[BaseException], ...] = (StopIteration, StopAsyncIteration)
 
 
 def kind_of(reason: Any) -> int:
@@ -68,6 +69,33 @@ def is_end(reason: Any) -> bool:
 def stop_flow_called() -> Any:
     """The reason of a flow that its drain has stopped."""
     return Failure(StopFlowCalled())
+
+
+def raised(error: BaseException) -> Any:
+    """What a tube, a fount or a drain raised, as the reason of a flow. An exception by which a flow comes to its end
+    otherwise is wrapped: raised in the middle, it is a failure."""
+    if not isinstance(error, Exception):
+        import _thread
+
+        # It was not meant for the flow alone.
+        if isinstance(error, KeyboardInterrupt):
+            _thread.interrupt_main()
+    failure = Failure(error)
+    if not is_end(failure):
+        return failure
+    wrapped = RuntimeError(f"a tube raised {type(error).__name__}")
+    wrapped.__cause__ = error
+    return Failure(wrapped)
+
+
+def close_async(generator: Any) -> None:
+    """Closes an asynchronous generator that nobody takes from any more."""
+    begin(generator.aclose(), _closed)
+
+
+def _closed(value: Any, error: BaseException | None = None) -> None:
+    if error is not None:
+        report(Failure(error))
 
 
 def error(kind: str, message: str) -> Any:

@@ -25,8 +25,9 @@ __all__ = ["flowFountFromEndpoint", "flowFromEndpoint"]
 class _FountProducer:
     """A fount as what a transport asks to pause when it has more than it can send."""
 
-    def __init__(self, fount: Any) -> None:
+    def __init__(self, fount: Any, lost: Callable[[], None]) -> None:
         self._fount = fount
+        self._lost = lost
         # A transport may ask twice, or to go on when it has not asked to pause.
         self._pause = OncePause(_Pausing(fount))
 
@@ -37,7 +38,7 @@ class _FountProducer:
         self._pause.maybeUnpause()
 
     def stopProducing(self) -> None:
-        self._fount.stopFlow()
+        self._lost()
 
 
 class _Pausing:
@@ -56,6 +57,7 @@ class _TransportDrain:
         self._transport = transport
         self._producer: _FountProducer | None = None
         self._over = False
+        self._ended = False
 
     def __repr__(self) -> str:
         return f"<drain to {self._transport!r}>"
@@ -72,7 +74,7 @@ class _TransportDrain:
         if self._over:
             fount.stopFlow()
             return
-        self._producer = _FountProducer(fount)
+        self._producer = _FountProducer(fount, self.lost)
         self._transport.registerProducer(self._producer, True)
 
     def receive(self, item: bytes) -> None:
@@ -82,8 +84,12 @@ class _TransportDrain:
         self._transport.writeSequence(items)
 
     def flowStopped(self, reason: Any) -> None:
-        # Twisted closes when all has been written; of a half-close the other end need not hear.
-        self._over = True
+        # Twisted closes when all has been written; of a half-close the other end need not hear. TLS
+        # does so only when there is no producer any more.
+        self._over = self._ended = True
+        if self._producer is not None:
+            self._producer = None
+            self._transport.unregisterProducer()
         self._transport.loseConnection()
 
     def lost(self) -> None:
@@ -91,8 +97,8 @@ class _TransportDrain:
         self._over = True
         fount, producer = self.fount, self._producer
         self._producer = None
-        if fount is not None:
-            self.fount = None
+        if fount is not None and not self._ended:
+            self._ended = True
             fount.stopFlow()
         if producer is not None:
             producer.resumeProducing()

@@ -161,50 +161,36 @@ def series(start: Any, *tubes: Any) -> Any:
     return first
 
 
-@tube
-class _Draining:
-    """Gives the items that were taken out of a diverted tube, and then lets the fount flow on."""
-
-    def __init__(self, items: list[Any], fount: Any, drain: Any) -> None:
-        self._items = items
-        self._fount = fount
-        self._drain = drain
-
-    def __repr__(self) -> str:
-        return f"<{len(self._items)} items to be received again>"
-
-    def started(self) -> Any:
-        while self._items:
-            yield self._items.pop(0)
-        if self._fount is not None:
-            self._fount.flowTo(self._drain)
+def _redirect(again: list[Any], ended: Any, fount: Any, drain: Any) -> None:
+    """Lets items, and then what still comes from a fount, flow to a drain."""
+    gate = _core._Siphon()
+    gate.describe(name="a diverted flow", outputType=getattr(fount, "outputType", None))
+    # There is no drain yet: they wait there, and the fount with them.
+    for item in again:
+        gate._tdrain.receive(item)
+    if ended is not None:
+        gate._tdrain.flowStopped(ended)
+    elif fount is not None:
+        fount.flowTo(gate._tdrain)
+    gate._tfount.flowTo(drain)
 
 
-class _NoFount:
-    outputType = None
-    drain: Any = None
-
-    def flowTo(self, drain: Any) -> Any:
-        self.drain = drain
-        return None if drain is None else drain.flowingFrom(self)
-
-    def pauseFlow(self) -> Any:
-        from marotte.tubes.kit import NoPause
-
-        return NoPause()
-
-    def stopFlow(self) -> None:
-        """There is nothing to stop."""
+def _check_target(fount: Any, drain: Any) -> None:
+    output, wanted = getattr(fount, "outputType", None), getattr(drain, "inputType", None)
+    if output is not None and wanted is not None:
+        check_types(fount, output, drain, wanted)
 
 
 def _divert(siphon: Any, index: int, drain: Any) -> None:
     """Sends what was to flow through a stage of a siphon to a drain."""
-    again = siphon.split(index)
-    fount = siphon._tdrain.fount
+    fount = siphon._tdrain.fount if index == 0 else None
+    _check_target(fount, drain)
+    again, ended = siphon.split(index)
     if index > 0:
+        # What comes out of the stages above.
         fount = siphon._tfount
         fount.flowTo(None)
-    _NoFount().flowTo(series(_Draining(again, fount, drain))).flowTo(drain)
+    _redirect(again, ended, fount, drain)
 
 
 class Diverter(_core._SiphonDrain):
@@ -218,7 +204,7 @@ class Diverter(_core._SiphonDrain):
 
     def __new__(cls, divertable: Any) -> Self:
         """Wraps a tube."""
-        if not IDivertable.providedBy(divertable):
+        if not IDivertable.providedBy(divertable) or not getattr(divertable, "isDivertable", True):
             raise TypeError(f"{divertable!r} cannot be diverted: it has no reassemble")
         siphon = _core._Siphon(divertable)
         siphon.settle()
@@ -234,13 +220,14 @@ class Diverter(_core._SiphonDrain):
         return f"<Diverter for {self._divertable!r}>"
 
     def divert(self, drain: Any) -> None:
-        """Sends the flow to ``drain`` from now on, first what the tube still had."""
-        outputs, inputs = self._siphon.eject()
+        """Sends the flow to ``drain`` from now on, first what the tube still had. Raises
+        ``TypeError`` if the drain takes something else."""
+        fount = self.fount
+        _check_target(fount, drain)
+        outputs, inputs, ended = self._siphon.eject()
         if isinstance(self._divertable, _NativeTube):
             # Those are undone already.
             again = outputs + inputs
         else:
             again = [*(self._divertable.reassemble(outputs) or ()), *inputs]
-        fount = self.fount
-        draining = series(_Draining(again, fount, drain))
-        _NoFount().flowTo(draining).flowTo(drain)
+        _redirect(again, ended, fount, drain)

@@ -25,6 +25,6 @@ pub(crate) use fast::install as install_fast_methods;
 pub(crate) use functions::{execute, fail, maybe_deferred, succeed};
 pub(crate) use guard::{Guard, Guarded};
 pub(crate) use list::{DeferredList, gather_results};
-pub(crate) use parts::{failure_of, recognise_deferred};
+pub(crate) use parts::recognise_deferred;
 pub(crate) use racing::race;
 pub(crate) use share::{DeferredLock, DeferredQueue, DeferredSemaphore};

@@ -94,7 +94,7 @@ pub(super) fn is_failure(value: &Bound<'_, PyAny>) -> bool {
 }
 
 /// A `Failure` around an exception, with its traceback.
-pub(crate) fn failure_of(py: Python<'_>, error: PyErr, capture_vars: bool) -> PyResult<Py<PyAny>> {
+pub(super) fn failure_of(py: Python<'_>, error: PyErr, capture_vars: bool) -> PyResult<Py<PyAny>> {
     let parts = parts(py)?;
     let (class, traceback) = (error.get_type(py), error.traceback(py));
     // This also tells the exception its traceback, which pyo3 keeps beside it.

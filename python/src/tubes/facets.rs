@@ -3,7 +3,7 @@
 #![allow(non_snake_case, reason = "the names are Twisted's")]
 
 use marotte::tube::{self, Downstream, Flowing, Upstream};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -27,7 +27,9 @@ use super::siphon::Siphon;
     name = "_SiphonDrain"
 )]
 pub(crate) struct SiphonDrain {
-    siphon: Py<Siphon>,
+    /// Never `None`, but for a moment: an object of a subclass gets its dictionary before its contents, and that may
+    /// run the collector, which then finds zeros.
+    siphon: Option<Py<Siphon>>,
 }
 
 /// The fount of a siphon: what comes out is taken from it.
@@ -42,13 +44,15 @@ impl SiphonDrain {
     #[new]
     #[classmethod]
     fn new(_class: &Bound<'_, PyType>, siphon: Py<Siphon>) -> Self {
-        Self { siphon }
+        Self {
+            siphon: Some(siphon),
+        }
     }
 
     /// Makes this object the one that the siphon shows as its drain.
     fn adopt(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
-        if slf.get().siphon.get().adopt(py, slf.clone().unbind()) {
+        if slf.get().siphon()?.get().adopt(py, slf.clone().unbind()) {
             return Ok(());
         }
         Err(PyTypeError::new_err("the siphon has a drain"))
@@ -56,20 +60,20 @@ impl SiphonDrain {
 
     /// The siphon.
     #[getter]
-    fn _siphon(&self, py: Python<'_>) -> Py<Siphon> {
-        self.siphon.clone_ref(py)
+    fn _siphon(&self, py: Python<'_>) -> PyResult<Py<Siphon>> {
+        Ok(self.siphon()?.clone_ref(py))
     }
 
     /// What it takes; None if anything.
     #[getter]
     fn inputType<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.siphon.get().input_type(py)
+        self.siphon()?.get().input_type(py)
     }
 
     /// The fount that flows to it, or None.
     #[getter]
     fn fount(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        upstream_of(py, &self.siphon)
+        upstream_of(py, self.siphon()?)
     }
 
     /// A fount flows to this drain now, or none does. Returns the fount at the end of what it flows
@@ -84,7 +88,7 @@ impl SiphonDrain {
         if let Some(fount) = &fount {
             check(fount, slf.as_any())?;
         }
-        let old = upstream_of(py, &this.siphon)?;
+        let old = upstream_of(py, this.siphon()?)?;
         if let Some(old) = old.map(|old| old.into_bound(py))
             && !fount.as_ref().is_some_and(|fount| fount.is(&old))
         {
@@ -93,7 +97,7 @@ impl SiphonDrain {
                 .getattr_opt(intern!(py, "drain"))?
                 .is_some_and(|drain| drain.is(slf))
             {
-                tube::flowing_from::<PyHost>(py, &this.siphon, None);
+                tube::flowing_from::<PyHost>(py, this.siphon()?, None);
                 old.call_method1(intern!(py, "flowTo"), (py.None(),))?;
             }
         }
@@ -103,23 +107,25 @@ impl SiphonDrain {
                 Ok(ours) => Upstream::Siphon(ours.get().siphon.clone_ref(py)),
                 Err(_) => Upstream::Foreign(fount.clone().unbind()),
             });
-        tube::flowing_from::<PyHost>(py, &this.siphon, upstream);
-        last_fount(py, this.siphon.clone_ref(py))
+        tube::flowing_from::<PyHost>(py, this.siphon()?, upstream);
+        last_fount(py, this.siphon()?.clone_ref(py))
     }
 
     /// Takes an item. When it returns, all that can go on has gone on.
     #[inline]
-    fn receive(&self, py: Python<'_>, item: Py<PyAny>) {
-        tube::receive::<PyHost>(py, &self.siphon, Flowing::Host(item));
+    fn receive(&self, py: Python<'_>, item: Py<PyAny>) -> PyResult<()> {
+        tube::receive::<PyHost>(py, self.siphon()?, Flowing::Host(item));
+        Ok(())
     }
 
     /// The fount has stopped.
-    fn flowStopped(&self, py: Python<'_>, reason: Py<PyAny>) {
-        tube::flow_stopped::<PyHost>(py, &self.siphon, reason);
+    fn flowStopped(&self, py: Python<'_>, reason: Py<PyAny>) -> PyResult<()> {
+        tube::flow_stopped::<PyHost>(py, self.siphon()?, reason);
+        Ok(())
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(format!("<Drain for {}>", self.siphon.get().what(py)?))
+        Ok(format!("<Drain for {}>", self.siphon()?.get().what(py)?))
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
@@ -132,9 +138,16 @@ impl SiphonDrain {
         Py::new(
             siphon.py(),
             Self {
-                siphon: siphon.clone().unbind(),
+                siphon: Some(siphon.clone().unbind()),
             },
         )
+    }
+
+    #[inline]
+    fn siphon(&self) -> PyResult<&Py<Siphon>> {
+        self.siphon
+            .as_ref()
+            .ok_or_else(|| PyTypeError::new_err("the drain has not been made"))
     }
 }
 
@@ -185,10 +198,15 @@ impl SiphonFount {
         };
         // Before anything is changed.
         check(slf.as_any(), &drain)?;
-        let downstream = match drain.cast::<SiphonDrain>() {
-            Ok(ours) => Downstream::Siphon(ours.get().siphon.clone_ref(py)),
+        let downstream: Downstream<PyHost> = match drain.cast::<SiphonDrain>() {
+            Ok(ours) => Downstream::Siphon(ours.get().siphon()?.clone_ref(py)),
             Err(_) => Downstream::Foreign(Drain::new(&drain)?),
         };
+        if matches!(&downstream, Downstream::Siphon(below) if below.is(siphon)) {
+            return Err(PyValueError::new_err("a fount cannot flow to itself"));
+        }
+        // Nothing is delivered before the drain knows where from.
+        let _frozen = Frozen::new(py, siphon);
         tube::flow_to::<PyHost>(py, siphon, Some(downstream));
         if old.as_ref().is_some_and(|old| !old.is(&drain)) {
             leave(slf, old)?;
@@ -201,7 +219,6 @@ impl SiphonFount {
                 return Err(error);
             }
         };
-        tube::flush::<PyHost>(py, siphon);
         Ok((!next.is_none()).then(|| next.unbind()))
     }
 
@@ -233,6 +250,22 @@ impl SiphonFount {
                 siphon: siphon.clone().unbind(),
             },
         )
+    }
+}
+
+/// Keeps a siphon from delivering until it is dropped.
+struct Frozen<'a, 'py>(Python<'py>, &'a Py<Siphon>);
+
+impl<'a, 'py> Frozen<'a, 'py> {
+    fn new(py: Python<'py>, siphon: &'a Py<Siphon>) -> Self {
+        tube::freeze::<PyHost>(py, siphon);
+        Self(py, siphon)
+    }
+}
+
+impl Drop for Frozen<'_, '_> {
+    fn drop(&mut self) {
+        tube::thaw::<PyHost>(self.0, self.1);
     }
 }
 
@@ -294,6 +327,7 @@ fn downstream_of(py: Python<'_>, siphon: &Py<Siphon>) -> PyResult<Option<Py<PyAn
 
 /// The fount at the end of what a siphon flows through.
 fn last_fount(py: Python<'_>, mut siphon: Py<Siphon>) -> PyResult<Option<Py<PyAny>>> {
+    let first = siphon.clone_ref(py);
     loop {
         let below = match siphon.get().state(py).downstream() {
             None => None,
@@ -309,6 +343,11 @@ fn last_fount(py: Python<'_>, mut siphon: Py<Siphon>) -> PyResult<Option<Py<PyAn
         };
         match below {
             None => return Ok(Some(Siphon::fount(siphon.bind(py))?.into_any())),
+            Some(below) if below.is(&first) => {
+                return Err(PyValueError::new_err(
+                    "the flow leads back to where it comes from",
+                ));
+            }
             Some(below) => siphon = below,
         }
     }

@@ -127,6 +127,9 @@ impl Hub {
             return Ok(());
         };
         state.nodes().try_for_each(|node| visit.call(node))?;
+        if let Some(reason) = state.ended() {
+            visit.call(reason)?;
+        }
         for item in state.held() {
             super::siphon::visit_item(&visit, item)?;
         }

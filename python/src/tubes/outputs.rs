@@ -304,6 +304,9 @@ impl Outputs {
             {
                 awaitable.call_method0(py, intern!(py, "close")).map(drop)
             }
+            Self::Asynchronous(generator, None) => parts(py)
+                .and_then(|parts| parts.close_async.call1(py, (generator,)))
+                .map(drop),
             Self::Waiting(pending, _) | Self::Asynchronous(_, Some(pending)) => {
                 pending.get().cancel(py);
                 Ok(())

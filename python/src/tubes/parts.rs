@@ -5,8 +5,6 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use crate::deferred::failure_of;
-
 /// What a tube yields to say "nothing".
 #[pyclass(frozen, module = "marotte._core", name = "_Skip")]
 pub(crate) struct Skip;
@@ -41,6 +39,8 @@ pub(super) struct Parts {
     pub(super) wake_at: Py<PyAny>,
     pub(super) divert: Py<PyAny>,
     pub(super) drain_of: Py<PyAny>,
+    pub(super) raised: Py<PyAny>,
+    pub(super) close_async: Py<PyAny>,
     /// The class of `marotte.tubes.tube` for functions.
     pub(super) receiver: Py<PyAny>,
 }
@@ -61,6 +61,8 @@ pub(super) fn parts(py: Python<'_>) -> PyResult<&Parts> {
             already_unpaused: function("AlreadyUnpaused")?,
             to_json: function("to_json")?,
             drain_of: function("drain_of")?,
+            raised: function("raised")?,
+            close_async: function("close_async")?,
             now: function("now")?,
             wake_at: function("wake_at")?,
             divert: py
@@ -77,8 +79,10 @@ pub(super) fn parts(py: Python<'_>) -> PyResult<&Parts> {
 
 /// An exception as the reason of a flow.
 pub(super) fn reason_of(py: Python<'_>, error: PyErr) -> Py<PyAny> {
-    let exception = error.value(py).clone();
-    failure_of(py, error, false).unwrap_or_else(|_| exception.into_any().unbind())
+    let exception = error.into_value(py);
+    parts(py)
+        .and_then(|parts| parts.raised.call1(py, (&exception,)))
+        .unwrap_or_else(|_| exception.into_any())
 }
 
 /// What a native stage raised, as the reason of a flow.

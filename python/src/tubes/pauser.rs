@@ -69,9 +69,10 @@ pub(crate) struct Pauser {
 
 struct State {
     pauses: usize,
-    /// One of the two functions runs. What the other is to be called for waits for its end.
-    busy: bool,
+    /// What the fount has been told last.
     paused: bool,
+    pausing: bool,
+    resuming: bool,
 }
 
 #[pymethods]
@@ -81,8 +82,9 @@ impl Pauser {
         Self {
             state: Guarded::new(State {
                 pauses: 0,
-                busy: false,
                 paused: false,
+                pausing: false,
+                resuming: false,
             }),
             pause: actuallyPause,
             resume: actuallyResume,
@@ -92,8 +94,7 @@ impl Pauser {
     /// Adds a pause.
     fn pause(slf: &Bound<'_, Self>) -> PyResult<Pause> {
         let py = slf.py();
-        slf.get().state.lock(py).pauses += 1;
-        slf.get().settle(py)?;
+        slf.get().more(py)?;
         Ok(Pause {
             of: Of::Pauser(slf.clone().unbind()),
             over: AtomicBool::new(false),
@@ -113,6 +114,25 @@ impl Pauser {
 }
 
 impl Pauser {
+    /// A pause counts at once, also one that comes while the fount is being resumed: it may be
+    /// sending just then.
+    fn more(&self, py: Python<'_>) -> PyResult<()> {
+        let first = {
+            let mut state = self.state.lock(py);
+            state.pauses += 1;
+            let first = !std::mem::replace(&mut state.paused, true);
+            state.pausing |= first;
+            first
+        };
+        if !first {
+            return Ok(());
+        }
+        let outcome = self.pause.call0(py);
+        self.state.lock(py).pausing = false;
+        outcome?;
+        self.settle(py)
+    }
+
     fn less(&self, py: Python<'_>) -> PyResult<()> {
         {
             let mut state = self.state.lock(py);
@@ -121,21 +141,20 @@ impl Pauser {
         self.settle(py)
     }
 
-    /// Calls what has to be called.
+    /// Resumes, if nobody holds a pause. Within itself that waits: the stack would grow with each item
+    /// of a fount that sends while it is being resumed.
     fn settle(&self, py: Python<'_>) -> PyResult<()> {
         loop {
-            let pause = {
+            {
                 let mut state = self.state.lock(py);
-                let wanted = state.pauses > 0;
-                if state.busy || state.paused == wanted {
+                if state.pauses > 0 || !state.paused || state.pausing || state.resuming {
                     return Ok(());
                 }
-                state.busy = true;
-                state.paused = wanted;
-                wanted
-            };
-            let outcome = if pause { &self.pause } else { &self.resume }.call0(py);
-            self.state.lock(py).busy = false;
+                state.paused = false;
+                state.resuming = true;
+            }
+            let outcome = self.resume.call0(py);
+            self.state.lock(py).resuming = false;
             outcome?;
         }
     }

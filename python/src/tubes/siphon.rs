@@ -158,12 +158,12 @@ impl Siphon {
         self.state(py).is_over()
     }
 
-    /// Takes out all that has not gone on: outputs that nobody has taken, and inputs that the tube
-    /// has not seen.
-    fn eject(slf: &Bound<'_, Self>) -> PyResult<(Values, Values)> {
+    /// Takes out all that has not gone on: outputs that nobody has taken, inputs that the tube
+    /// has not seen, and the reason of the end if that has come.
+    fn eject(slf: &Bound<'_, Self>) -> PyResult<(Values, Values, Option<Py<PyAny>>)> {
         let py = slf.py();
         match tube::eject::<PyHost>(py, slf.as_unbound()) {
-            Ok(ejected) => Ok((ejected.outputs, ejected.inputs)),
+            Ok(ejected) => Ok((ejected.outputs, ejected.inputs, ejected.ended)),
             Err(reason) => {
                 let failure = reason.bind(py);
                 Err(PyErr::from_value(failure.getattr("value")?))
@@ -171,12 +171,14 @@ impl Siphon {
         }
     }
 
-    /// Takes a native stage and all below it out; returns what that would have to be given again.
+    /// Takes a native stage and all below it out; returns what that would have to be given again, and the
+    /// reason of the end if that has come.
     /// Raises ``RuntimeError`` while the stages are at work.
-    fn split(slf: &Bound<'_, Self>, index: usize) -> PyResult<Vec<Py<PyAny>>> {
-        tube::split::<PyHost>(slf.py(), slf.as_unbound(), index).ok_or_else(|| {
+    fn split(slf: &Bound<'_, Self>, index: usize) -> PyResult<(Values, Option<Py<PyAny>>)> {
+        let taken = tube::split::<PyHost>(slf.py(), slf.as_unbound(), index).ok_or_else(|| {
             PyRuntimeError::new_err("a flow cannot be diverted by what is at work in it")
-        })
+        })?;
+        Ok((taken.inputs, taken.ended))
     }
 
     /// Says what its drain takes and its fount gives, if no tube does, what it is called, and what follows

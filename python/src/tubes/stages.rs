@@ -7,7 +7,7 @@ use marotte::tube::framing::{
     Prefixed, PrefixedWriter,
 };
 use marotte::tube::{Error, Flowing, Native, Squeezer, Utf8Decoder, Utf8Encoder};
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyWeakrefMethods, PyWeakrefReference};
@@ -21,11 +21,13 @@ use super::siphon::Siphon;
 
 /// A tube of the extension. In a series it is taken into the siphon, and between it and others of its kind nothing
 /// becomes a Python object.
-#[pyclass(frozen, weakref, dict, module = "marotte._core", name = "_NativeTube")]
+#[pyclass(frozen, weakref, module = "marotte._core", name = "_NativeTube")]
 pub(crate) struct NativeTube {
     stage: Guarded<Option<Box<dyn Native<PyHost>>>>,
     /// Where it is, once it is in a series.
     place: Guarded<Option<(Py<PyWeakrefReference>, usize)>>,
+    /// It can undo what it keeps.
+    undoes: bool,
     name: String,
     input_type: Py<PyAny>,
     output_type: Py<PyAny>,
@@ -90,6 +92,17 @@ impl NativeTube {
         Ok(Self {
             stage: Guarded::new(Some(stage)),
             place: Guarded::new(None),
+            undoes: matches!(
+                kind,
+                "lines"
+                    | "delimited"
+                    | "netstrings"
+                    | "prefixed"
+                    | "utf8"
+                    | "toUtf8"
+                    | "json"
+                    | "toJson"
+            ),
             name,
             input_type: inputType,
             output_type: outputType,
@@ -104,6 +117,12 @@ impl NativeTube {
     #[getter]
     fn outputType(&self, py: Python<'_>) -> Py<PyAny> {
         self.output_type.clone_ref(py)
+    }
+
+    /// Whether a flow through it can be diverted.
+    #[getter]
+    fn isDivertable(&self) -> bool {
+        self.undoes
     }
 
     /// For use without a series: what it gives at the start.
@@ -139,13 +158,24 @@ impl NativeTube {
 
     /// Sends the flow to ``drain`` from now on, instead of through this tube and what follows it in
     /// its series; first what this tube has not given yet, as it was received.
+    ///
+    /// Raises ``TypeError`` for a tube that cannot undo what it keeps, and ``RuntimeError`` if it is in no
+    /// series, or has been diverted before.
     fn divert(&self, py: Python<'_>, drain: Py<PyAny>) -> PyResult<()> {
-        let place = self.place.lock(py).as_ref().and_then(|(siphon, index)| {
+        if !self.undoes {
+            return Err(PyTypeError::new_err(format!(
+                "{} cannot be diverted: what it keeps cannot be undone",
+                self.name
+            )));
+        }
+        let place = self.place.lock(py).take().and_then(|(siphon, index)| {
             let siphon = siphon.bind(py).upgrade()?;
-            Some((siphon, *index))
+            Some((siphon, index))
         });
         let Some((siphon, index)) = place else {
-            return Err(PyRuntimeError::new_err("this tube is in no series"));
+            return Err(PyRuntimeError::new_err(
+                "this tube is in no series, or has been diverted",
+            ));
         };
         parts(py)?
             .divert

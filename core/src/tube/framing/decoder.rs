@@ -18,9 +18,12 @@ pub trait Codec {
 
     /// What is to be done with bytes that are no whole frame when the flow ends: they are an error,
     /// unless this makes a frame of them.
-    fn last(&mut self, bytes: &[u8]) -> Option<Cut> {
+    ///
+    /// # Errors
+    /// As [`cut`](Self::cut).
+    fn last(&mut self, bytes: &[u8]) -> Result<Option<Cut>, Error> {
         let _ = bytes;
-        None
+        Ok(None)
     }
 }
 
@@ -81,7 +84,7 @@ impl<C: Codec> Tube for Decoder<C> {
         }
         let mut cut = self.codec.cut(&self.ready)?;
         if cut.is_none() && self.ending {
-            cut = self.codec.last(&self.ready);
+            cut = self.codec.last(&self.ready)?;
             if cut.is_none() {
                 let held = self.ready.len();
                 self.ready = Bytes::new();

@@ -97,10 +97,10 @@ impl Codec for LineFrame {
         }
     }
 
-    fn last(&mut self, bytes: &[u8]) -> Option<Cut> {
+    fn last(&mut self, bytes: &[u8]) -> Result<Option<Cut>, Error> {
         match self.last {
-            FinalLine::Error => None,
-            FinalLine::Deliver => self.line(bytes, bytes.len()).ok(),
+            FinalLine::Error => Ok(None),
+            FinalLine::Deliver => self.line(bytes, bytes.len()).map(Some),
         }
     }
 }
@@ -123,6 +123,14 @@ pub struct LineEnd {
 impl Encode for LineEnd {
     #[inline]
     fn encode(&mut self, line: &[u8], out: &mut BytesMut) -> Result<(), Error> {
+        if self.end == b"\n" && line.last() == Some(&b'\r') {
+            return Err(Error::Unframeable {
+                what: "a line",
+                detail:
+                    "it ends with a carriage return, which with a line feed is an end of a line"
+                        .to_owned(),
+            });
+        }
         if memchr(b'\n', line).is_some() {
             return Err(Error::Unframeable {
                 what: "a line",
