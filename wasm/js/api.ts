@@ -8,6 +8,7 @@ export { DeferredList, type ListOptions, type ListOutcome, type ListResult, gath
 export { DeferredLock, DeferredQueue, DeferredSemaphore } from "./deferred-sharing.js";
 export { DisconnectedError, RemoteError } from "./errors.js";
 export { type NearCalls, type Resolver, type SendOptions, makePromise, promiseFor, send, sendOnly, state, when } from "./eventual.js";
+export { FlowStopped, type FlowWindow, readableOf, writableOf } from "./flows.js";
 export { Referenceable, callSignal } from "./objects.js";
 export type { ListenOptions, Listener } from "./platform.js";
 export { type ReconnectOptions, Reconnector } from "./reconnector.js";

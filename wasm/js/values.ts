@@ -59,6 +59,9 @@ const path: (string | number)[] = [];
 /** Slots given out by the tape that is being written. */
 let added: number[] = [];
 
+/** What makes an object of a stream that peers can get a reference to (see flows.ts, which comes later). */
+export const streams: { exported(value: object): Referenceable | undefined } = { exported: () => undefined };
+
 /** What kind of thing an unpassable value is. */
 function kind(value: unknown): string {
   if (typeof value !== "object" || value === null) return typeof value;
@@ -117,6 +120,8 @@ function putObject(value: object, from: Origin, depth: number): void {
     return tape.putBytes(new Uint8Array(value));
   }
   if (value instanceof SturdyRef) return tape.putText(tape.STURDY, String(value));
+  const stream = streams.exported(value);
+  if (stream) return tape.putNumbered(tape.OBJECT, slotOf(stream, added));
   if (value instanceof Error) return tape.putText(tape.ERROR, messageOf(value));
   if (value instanceof Promise || value instanceof Deferred) return tape.putNumbered(tape.PROMISE, from.adopt(value));
   // A plain object of another realm, such as another frame.

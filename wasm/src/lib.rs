@@ -6,6 +6,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `backoff.rs` | the times between attempts to connect |
+//! | `credit.rs` | the ends of windows between peers |
 //! | `deferred/` | Deferreds: the ladders, and what JavaScript calls to run them |
 //! | `imports.rs` | what JavaScript supplies |
 //! | `exports.rs` | what JavaScript calls |
@@ -20,6 +21,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
 mod backoff;
+mod credit;
 mod deferred;
 mod exports;
 mod host;
