@@ -33,6 +33,7 @@ mod tape;
 mod visits;
 
 pub use backoff::*;
+pub use credit::*;
 pub use deferred::*;
 pub use exports::*;
 pub use panic::install;

@@ -32,6 +32,8 @@ mod siphon;
 #[cfg(any(feature = "gzip", feature = "zstd"))]
 mod squeeze;
 mod stage;
+#[cfg(feature = "streams")]
+mod stream;
 mod text;
 
 pub use ack::{Acked, Confirmed};
@@ -51,4 +53,8 @@ pub use siphon::{Downstream, Hold, Siphon, Upstream};
 #[cfg(any(feature = "gzip", feature = "zstd"))]
 pub use squeeze::Squeezer;
 pub use stage::{HostStage, Native, Stage};
+#[cfg(all(feature = "streams", feature = "tokio"))]
+pub use stream::Chunks;
+#[cfg(feature = "streams")]
+pub use stream::{Fount, Sound, Through};
 pub use text::{Utf8Decoder, Utf8Encoder};
