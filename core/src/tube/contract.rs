@@ -64,6 +64,17 @@ pub trait Tube {
     /// Stops the flow both ways.
     fn next(&mut self) -> Result<Option<Self::Out>, Error>;
 
+    /// Takes an item and gives the first output, if there is one at once: `received` and then `next`,
+    /// which a tube that mostly makes one of one can do for less.
+    ///
+    /// # Errors
+    /// As [`received`](Self::received) and [`next`](Self::next).
+    #[inline]
+    fn apply(&mut self, item: Self::In) -> Result<Option<Self::Out>, Error> {
+        self.received(item)?;
+        self.next()
+    }
+
     /// Whether it makes one output of many inputs, so that it would rather be given many at once.
     fn gathers(&self) -> bool {
         false
@@ -129,6 +140,10 @@ impl<T: Tube + ?Sized> Tube for Box<T> {
         (**self).next()
     }
 
+    fn apply(&mut self, item: Self::In) -> Result<Option<Self::Out>, Error> {
+        (**self).apply(item)
+    }
+
     fn gathers(&self) -> bool {
         (**self).gathers()
     }
@@ -176,13 +191,27 @@ impl<A: Tube, B: Tube<In = A::Out>> Tube for Then<A, B> {
     }
 
     #[inline]
+    fn apply(&mut self, item: A::In) -> Result<Option<B::Out>, Error> {
+        if let Some(between) = self.first.apply(item)?
+            && let Some(output) = self.second.apply(between)?
+        {
+            return Ok(Some(output));
+        }
+        self.next()
+    }
+
+    #[inline]
     fn next(&mut self) -> Result<Option<B::Out>, Error> {
         loop {
             if let Some(output) = self.second.next()? {
                 return Ok(Some(output));
             }
             match self.first.next()? {
-                Some(item) => self.second.received(item)?,
+                Some(item) => {
+                    if let Some(output) = self.second.apply(item)? {
+                        return Ok(Some(output));
+                    }
+                }
                 // The first one may still gather, and then the second may, too.
                 None if self.first.has_gathered() && self.flushing => self.first.flush()?,
                 None => match self.ending.take() {
@@ -269,6 +298,17 @@ where
     fn received(&mut self, item: I) -> Result<(), Error> {
         self.outputs = Some((self.function)(item).into_iter());
         Ok(())
+    }
+
+    #[inline]
+    fn apply(&mut self, item: I) -> Result<Option<O::Item>, Error> {
+        let mut outputs = (self.function)(item).into_iter();
+        let first = outputs.next();
+        // Of one there is nothing to keep.
+        if outputs.size_hint() != (0, Some(0)) {
+            self.outputs = Some(outputs);
+        }
+        Ok(first)
     }
 
     #[inline]

@@ -3,9 +3,16 @@
 use std::sync::Arc;
 
 /// An error in a flow. It is the reason with which the flow stops, both ways.
+///
+/// It is one pointer, so that results with items of a word or less are passed in registers.
 #[derive(Debug, Clone, thiserror::Error)]
+#[error(transparent)]
+pub struct Error(Arc<Problem>);
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Error {
+pub enum Problem {
     /// A frame is longer than allowed.
     #[error(
         "a frame is longer than {limit} bytes; if that is meant, give the stage a higher maxLength"
@@ -70,10 +77,21 @@ pub enum Error {
     Host(String),
     /// What a closure or codec of somebody else raised.
     #[error(transparent)]
-    Other(Arc<dyn std::error::Error + Send + Sync>),
+    Other(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Error {
+    /// An error of that kind.
+    #[cold]
+    pub fn new(problem: Problem) -> Self {
+        Self(Arc::new(problem))
+    }
+
+    /// What went wrong.
+    pub fn problem(&self) -> &Problem {
+        &self.0
+    }
+
     /// Wraps another library's error.
     ///
     /// ```
@@ -81,7 +99,7 @@ impl Error {
     /// assert_eq!(marotte::tube::Error::other(bad).to_string(), "invalid digit found in string");
     /// ```
     pub fn other(error: impl std::error::Error + Send + Sync + 'static) -> Self {
-        Self::Other(Arc::new(error))
+        Self::new(Problem::Other(Box::new(error)))
     }
 }
 

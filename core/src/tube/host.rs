@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::ack::{Ack, Acked, Confirmed, settle};
-use super::error::{Error, Reason};
+use super::error::{Error, Problem, Reason};
 use super::hub::Hub;
 use super::siphon::Siphon;
 
@@ -174,12 +174,12 @@ pub trait Host: Sized + 'static {
     /// A host's value as bytes.
     ///
     /// # Errors
-    /// [`Error::WrongType`] if it is something else.
+    /// [`Problem::WrongType`] if it is something else.
     fn to_bytes(cx: Self::Cx<'_>, value: Self::Value) -> Result<Bytes, Error>;
     /// A host's value as text.
     ///
     /// # Errors
-    /// [`Error::WrongType`] if it is something else.
+    /// [`Problem::WrongType`] if it is something else.
     fn to_text(cx: Self::Cx<'_>, value: Self::Value) -> Result<String, Error>;
     /// Bytes as a host's value.
     fn from_bytes(cx: Self::Cx<'_>, bytes: &Bytes) -> Self::Value;
@@ -271,7 +271,7 @@ pub trait FromFlowing: Sized {
     /// Reads an item.
     ///
     /// # Errors
-    /// [`Error::WrongType`] if it is something else.
+    /// [`Problem::WrongType`] if it is something else.
     fn from_flowing<H: Host>(cx: H::Cx<'_>, item: Flowing<H>) -> Result<Self, Error>;
 }
 
@@ -286,10 +286,10 @@ impl FromFlowing for Bytes {
         match item {
             Flowing::Bytes(bytes) => Ok(bytes),
             Flowing::Host(value) => H::to_bytes(cx, value),
-            Flowing::Text(_) => Err(Error::WrongType {
+            Flowing::Text(_) => Err(Error::new(Problem::WrongType {
                 expected: "bytes",
                 found: "text".to_owned(),
-            }),
+            })),
             Flowing::Acked(acked) => Self::from_flowing(cx, acked.item),
         }
     }
@@ -306,10 +306,10 @@ impl FromFlowing for String {
         match item {
             Flowing::Text(text) => Ok(text),
             Flowing::Host(value) => H::to_text(cx, value),
-            Flowing::Bytes(_) => Err(Error::WrongType {
+            Flowing::Bytes(_) => Err(Error::new(Problem::WrongType {
                 expected: "text",
                 found: "bytes".to_owned(),
-            }),
+            })),
             Flowing::Acked(acked) => Self::from_flowing(cx, acked.item),
         }
     }

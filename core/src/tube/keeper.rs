@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::error::Error;
+use super::error::{Error, Problem};
 use super::host::{Flowing, Host, Next};
 
 /// A stage that keeps items.
@@ -82,7 +82,7 @@ impl<H: Host> Keeper<H> {
         })
     }
 
-    /// Fails with [`Error::TimedOut`] if the fount, not held back, sends nothing for so long.
+    /// Fails with [`Problem::TimedOut`] if the fount, not held back, sends nothing for so long.
     #[must_use]
     pub fn timeout(limit: Duration) -> Self {
         Self::Timeout(Timeout {
@@ -186,9 +186,9 @@ impl<H: Host> Keeper<H> {
                 let now = H::now(cx);
                 let since = *timeout.since.get_or_insert(now);
                 if now >= since + timeout.limit {
-                    return Err(Error::TimedOut {
+                    return Err(Error::new(Problem::TimedOut {
                         limit: timeout.limit,
-                    });
+                    }));
                 }
                 Ok(Next::Idle)
             }

@@ -43,7 +43,7 @@ pub use calls::{
 };
 pub use chain::Chain;
 pub use contract::{Receiver, Then, Tube, receiver};
-pub use error::{Error, Reason};
+pub use error::{Error, Problem, Reason};
 pub use host::{Flowing, FromFlowing, Host, IntoFlowing, Next, Taken};
 pub use hub::{Ends, Hub, In, Order, Out, add_branch, add_input, branch_of};
 pub use inbox::{Inbox, Overflow, Pushed};

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use super::ack::settle as settle_all;
 use super::chain::{Chain, Pull};
 use super::ending::{fail, finish, give_up, spoil};
-use super::error::Error;
+use super::error::{Error, Problem};
 use super::host::{Flowing, Host};
 use super::hub;
 use super::inbox::{Overflow, Pushed};
@@ -496,10 +496,10 @@ pub(super) fn give<H: Host>(
         }
         (Pushed::Refused(_), capacity, overflow) => {
             let error = match overflow {
-                Overflow::Stop => Error::Laggard { limit: capacity },
-                _ => Error::Overrun {
+                Overflow::Stop => Error::new(Problem::Laggard { limit: capacity }),
+                _ => Error::new(Problem::Overrun {
                     limit: super::inbox::Inbox::<()>::SLACK,
-                },
+                }),
             };
             give_up(cx, node, H::reason(cx, error), agenda);
         }

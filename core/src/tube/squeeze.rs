@@ -5,13 +5,13 @@ use std::io::{ErrorKind, Write};
 use bytes::{Bytes, BytesMut};
 
 use super::contract::Tube;
-use super::error::{Error, Reason};
+use super::error::{Error, Problem, Reason};
 
 fn malformed(what: &'static str, detail: impl ToString) -> Error {
-    Error::Malformed {
+    Error::new(Problem::Malformed {
         what,
         detail: detail.to_string(),
-    }
+    })
 }
 
 /// How much is written out at once.
@@ -95,7 +95,7 @@ impl Tube for Squeezer {
             self.inner
                 .end(self.began)
                 .map_err(|error| match error.kind() {
-                    ErrorKind::UnexpectedEof => Error::Truncated { held: 0 },
+                    ErrorKind::UnexpectedEof => Error::new(Problem::Truncated { held: 0 }),
                     _ => malformed(self.what, error),
                 })?;
             self.dirty = false;

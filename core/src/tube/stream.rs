@@ -73,12 +73,12 @@ impl<T, S: Stream<Item = Result<T, Error>> + Unpin> Fount<S> {
     }
 
     /// What a tube makes of the items.
-    pub fn through<U: Tube<In = T> + Unpin>(self, tube: U) -> Fount<Through<Self, U>> {
+    pub fn through<U: Tube<In = T> + Unpin>(self, tube: U) -> Fount<Through<S, U>> {
         Fount::fallible(Through {
-            fount: self,
+            fount: self.stream,
             tube,
-            started: false,
-            ended: None,
+            phase: Phase::New,
+            failure: None,
         })
     }
 
@@ -87,7 +87,7 @@ impl<T, S: Stream<Item = Result<T, Error>> + Unpin> Fount<S> {
     where
         S: Send + 'a,
     {
-        Fount::fallible(Box::pin(self))
+        Fount::fallible(Box::pin(self.stream))
     }
 
     /// Flows to a sink, as it takes items, and closes it. Returns when the sink has closed: then it has
@@ -147,9 +147,50 @@ impl<T, S: Stream<Item = Result<T, Error>> + Unpin> Stream for Fount<S> {
 pub struct Through<S, U> {
     fount: S,
     tube: U,
-    started: bool,
-    /// The fount has ended; with an error, which comes behind what the tube still has to give.
-    ended: Option<Result<(), Error>>,
+    phase: Phase,
+    /// What the fount ended with; it comes behind what the tube still has to give.
+    failure: Option<Error>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    New,
+    Flowing,
+    Ended,
+    Over,
+}
+
+impl<T, S, U> Through<S, U>
+where
+    S: Stream<Item = Result<T, Error>> + Unpin,
+    U: Tube<In = T>,
+{
+    /// Everything but the passing on of items. Returns whether there is more to do.
+    #[cold]
+    fn turn(&mut self, end: Option<Option<Error>>) -> Result<bool, Error> {
+        match (self.phase, end) {
+            (Phase::New, _) => {
+                self.phase = Phase::Flowing;
+                self.tube.started()?;
+            }
+            (Phase::Flowing, Some(failure)) => {
+                self.phase = Phase::Ended;
+                let reason = match &failure {
+                    Some(error) => Reason::Failed(error.clone()),
+                    None => Reason::Done,
+                };
+                self.failure = failure;
+                self.tube.stopped(&reason)?;
+            }
+            (Phase::Flowing | Phase::Ended, _) if self.tube.has_gathered() => self.tube.flush()?,
+            (Phase::Ended, _) => {
+                self.phase = Phase::Over;
+                return self.failure.take().map_or(Ok(false), Err);
+            }
+            (Phase::Flowing | Phase::Over, _) => return Ok(false),
+        }
+        Ok(true)
+    }
 }
 
 impl<T, S, U> Stream for Through<S, U>
@@ -163,33 +204,30 @@ where
     #[inline]
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        if !this.started {
-            this.started = true;
-            this.tube.started()?;
-        }
         loop {
             if let Some(output) = this.tube.next()? {
                 return Poll::Ready(Some(Ok(output)));
             }
-            if this.ended.is_some() {
-                if this.tube.has_gathered() {
-                    this.tube.flush()?;
-                    continue;
+            if this.phase != Phase::Flowing {
+                match this.turn(None) {
+                    Ok(true) => continue,
+                    Ok(false) => return Poll::Ready(None),
+                    Err(error) => return Poll::Ready(Some(Err(error))),
                 }
-                let end = this.ended.replace(Ok(()));
-                return Poll::Ready(end.and_then(Result::err).map(Err));
             }
             match Pin::new(&mut this.fount).poll_next(cx) {
-                Poll::Ready(Some(Ok(item))) => this.tube.received(item)?,
+                Poll::Ready(Some(Ok(item))) => {
+                    if let Some(output) = this.tube.apply(item)? {
+                        return Poll::Ready(Some(Ok(output)));
+                    }
+                }
                 Poll::Ready(Some(Err(error))) => {
-                    this.ended = Some(Err(error.clone()));
-                    this.tube.stopped(&Reason::Failed(error))?;
+                    this.turn(Some(Some(error)))?;
                 }
                 Poll::Ready(None) => {
-                    this.ended = Some(Ok(()));
-                    this.tube.stopped(&Reason::Done)?;
+                    this.turn(Some(None))?;
                 }
-                Poll::Pending if this.tube.has_gathered() => this.tube.flush()?,
+                Poll::Pending if this.turn(None)? => {}
                 Poll::Pending => return Poll::Pending,
             }
         }

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::contract::Tube;
-use super::error::{Error, Reason};
+use super::error::{Error, Problem, Reason};
 
-/// From UTF-8, cut anywhere, to text. Bytes that are none are [`Error::Malformed`].
+/// From UTF-8, cut anywhere, to text. Bytes that are none are [`Problem::Malformed`].
 #[derive(Debug, Default)]
 pub struct Utf8Decoder {
     /// The start of a character that is not all there.
@@ -28,10 +28,10 @@ impl Tube for Utf8Decoder {
                 let mut bytes = error.into_bytes();
                 let rest = bytes.split_off(problem.valid_up_to());
                 if problem.error_len().is_some() {
-                    self.error = Some(Error::Malformed {
+                    self.error = Some(Error::new(Problem::Malformed {
                         what: "UTF-8",
                         detail: problem.to_string(),
-                    });
+                    }));
                 } else {
                     self.held = rest;
                 }
@@ -63,9 +63,9 @@ impl Tube for Utf8Decoder {
 
     fn stopped(&mut self, reason: &Reason) -> Result<(), Error> {
         match reason {
-            Reason::Done if !self.held.is_empty() => Err(Error::Truncated {
+            Reason::Done if !self.held.is_empty() => Err(Error::new(Problem::Truncated {
                 held: self.held.len(),
-            }),
+            })),
             _ => Ok(()),
         }
     }

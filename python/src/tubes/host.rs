@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use marotte::tube::{self, Confirmed, Error, Next, Reason, Taken};
+use marotte::tube::{self, Confirmed, Error, Next, Problem, Reason, Taken};
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
@@ -387,22 +387,22 @@ impl tube::Host for PyHost {
             Ok(0) => Reason::Done,
             Ok(1) => Reason::Stopped,
             // What exactly is in the reason itself.
-            _ => Reason::Failed(Error::Host(
+            _ => Reason::Failed(Error::new(Problem::Host(
                 reason
                     .bind(py)
                     .str()
                     .map_or_else(|_| "?".to_owned(), |text| text.to_string()),
-            )),
+            ))),
         }
     }
 }
 
 fn wrong(expected: &'static str, value: &Bound<'_, PyAny>) -> Error {
     let kind = value.get_type();
-    Error::WrongType {
+    Error::new(Problem::WrongType {
         expected,
         found: kind
             .fully_qualified_name()
             .map_or_else(|_| "something else".to_owned(), |name| name.to_string()),
-    }
+    })
 }

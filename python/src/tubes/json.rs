@@ -1,7 +1,7 @@
 //! JSON as stages: one value for one frame.
 
 use bytes::{Bytes, BytesMut};
-use marotte::tube::{Error, Flowing, Native, Reason};
+use marotte::tube::{Error, Flowing, Native, Problem, Reason};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
@@ -17,10 +17,10 @@ pub(super) struct FromJson(Option<Py<PyAny>>);
 pub(super) struct ToJson(Option<Bytes>);
 
 fn malformed(py: Python<'_>, error: &PyErr) -> Error {
-    Error::Malformed {
+    Error::new(Problem::Malformed {
         what: "JSON",
         detail: error.value(py).to_string(),
-    }
+    })
 }
 
 impl Native<PyHost> for FromJson {
@@ -81,9 +81,11 @@ impl Native<PyHost> for ToJson {
 
     fn received(&mut self, py: Python<'_>, item: Flowing<PyHost>) -> Result<(), Error> {
         let item = item.into_host(py);
-        self.0 = Some(dumps(py, item).map_err(|error| Error::Unframeable {
-            what: "JSON",
-            detail: error.value(py).to_string(),
+        self.0 = Some(dumps(py, item).map_err(|error| {
+            Error::new(Problem::Unframeable {
+                what: "JSON",
+                detail: error.value(py).to_string(),
+            })
         })?);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! What tubes need of Python modules, looked up once.
 
-use marotte::tube::Error;
+use marotte::tube::{Error, Problem};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -87,15 +87,15 @@ pub(super) fn reason_of(py: Python<'_>, error: PyErr) -> Py<PyAny> {
 
 /// What a native stage raised, as the reason of a flow.
 pub(super) fn failure(py: Python<'_>, error: &Error) -> Py<PyAny> {
-    let kind = match error {
-        Error::FrameTooLong { .. } => "FrameTooLong",
-        Error::Truncated { .. } => "TruncatedFrame",
-        Error::Malformed { .. } => "MalformedFrame",
-        Error::Unframeable { .. } => "UnframeableItem",
-        Error::WrongType { .. } => "WrongItemType",
-        Error::Overrun { .. } => "FlowOverrun",
-        Error::Laggard { .. } => "BranchTooSlow",
-        Error::TimedOut { .. } => "FlowTimedOut",
+    let kind = match error.problem() {
+        Problem::FrameTooLong { .. } => "FrameTooLong",
+        Problem::Truncated { .. } => "TruncatedFrame",
+        Problem::Malformed { .. } => "MalformedFrame",
+        Problem::Unframeable { .. } => "UnframeableItem",
+        Problem::WrongType { .. } => "WrongItemType",
+        Problem::Overrun { .. } => "FlowOverrun",
+        Problem::Laggard { .. } => "BranchTooSlow",
+        Problem::TimedOut { .. } => "FlowTimedOut",
         _ => "TubeError",
     };
     let made = parts(py).and_then(|parts| parts.error.call1(py, (kind, error.to_string())));

@@ -9,7 +9,7 @@ use marotte::tube::framing::{
     Delimited, DelimitedWriter, FinalLine, LineWriter, Lines, NetstringWriter, Netstrings, Prefix,
     Prefixed, PrefixedWriter,
 };
-use marotte::tube::{Error, Fount, Tube, Utf8Decoder, Utf8Encoder, receiver};
+use marotte::tube::{Error, Fount, Problem, Tube, Utf8Decoder, Utf8Encoder, receiver};
 use proptest::prelude::*;
 
 /// What a tube makes of items, the end included.
@@ -119,24 +119,34 @@ proptest! {
     }
 }
 
+fn problem<T>(outcome: &Result<T, Error>) -> Option<&Problem> {
+    outcome.as_ref().err().map(Error::problem)
+}
+
 #[test]
 fn limits_and_frames_that_are_cut_off_are_errors() {
     let bytes = |text: &'static str| vec![Bytes::from_static(text.as_bytes())];
     let long = all(Lines::new(3, FinalLine::Error), bytes("abcd\n"));
     assert!(
-        matches!(long, Err(Error::FrameTooLong { limit: 3 })),
+        matches!(problem(&long), Some(Problem::FrameTooLong { limit: 3 })),
         "{long:?}"
     );
     // Without its end, too: it must not be kept for ever.
     let endless = all(Lines::new(3, FinalLine::Error), bytes("abcdefgh"));
     assert!(
-        matches!(endless, Err(Error::FrameTooLong { .. })),
+        matches!(problem(&endless), Some(Problem::FrameTooLong { .. })),
         "{endless:?}"
     );
     let half = all(Netstrings::new(10), bytes("5:abc"));
-    assert!(matches!(half, Err(Error::Truncated { .. })), "{half:?}");
+    assert!(
+        matches!(problem(&half), Some(Problem::Truncated { .. })),
+        "{half:?}"
+    );
     let odd = all(Netstrings::new(10), bytes("x"));
-    assert!(matches!(odd, Err(Error::Malformed { .. })), "{odd:?}");
+    assert!(
+        matches!(problem(&odd), Some(Problem::Malformed { .. })),
+        "{odd:?}"
+    );
 }
 
 #[tokio::test]
@@ -162,7 +172,7 @@ async fn a_stream_through_tubes_into_a_sink() {
 async fn an_error_comes_behind_what_came_before_it() {
     let chunks = stream::iter([
         Ok(Bytes::from("a\nb\nc")),
-        Err(Error::Host("the disk is on fire".to_owned())),
+        Err(Error::new(Problem::Host("the disk is on fire".to_owned()))),
         Ok(Bytes::from("never")),
     ]);
     let lines = Fount::fallible(chunks).through(Lines::new(100, FinalLine::Error));

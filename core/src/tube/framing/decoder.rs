@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::tube::{Error, Reason, Tube};
+use crate::tube::{Error, Problem, Reason, Tube};
 
 /// Finds frames in bytes.
 pub trait Codec {
@@ -12,8 +12,8 @@ pub trait Codec {
     /// the same start and more bytes then.
     ///
     /// # Errors
-    /// [`Error::FrameTooLong`] if the frame is, or must become, longer than allowed;
-    /// [`Error::Malformed`] if no frame starts like that.
+    /// [`Problem::FrameTooLong`] if the frame is, or must become, longer than allowed;
+    /// [`Problem::Malformed`] if no frame starts like that.
     fn cut(&mut self, bytes: &[u8]) -> Result<Option<Cut>, Error>;
 
     /// What is to be done with bytes that are no whole frame when the flow ends: they are an error,
@@ -88,7 +88,7 @@ impl<C: Codec> Tube for Decoder<C> {
             if cut.is_none() {
                 let held = self.ready.len();
                 self.ready = Bytes::new();
-                return Err(Error::Truncated { held });
+                return Err(Error::new(Problem::Truncated { held }));
             }
         }
         let Some(cut) = cut else {

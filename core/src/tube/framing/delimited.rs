@@ -5,7 +5,7 @@ use memchr::{memchr, memmem};
 
 use super::decoder::{Codec, Cut, Decoder};
 use super::writer::{Encode, Writer};
-use crate::tube::Error;
+use crate::tube::{Error, Problem};
 
 /// The most bytes of a line, if nobody says otherwise. (Twisted's.)
 pub const MAX_LINE: usize = 16_384;
@@ -25,7 +25,7 @@ pub type DelimitedWriter = Writer<Delimiter>;
 /// What to do with a last line that has no end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FinalLine {
-    /// It has been cut off: [`Error::Truncated`].
+    /// It has been cut off: [`Problem::Truncated`].
     Error,
     /// It is a line, as in many files.
     Deliver,
@@ -73,7 +73,7 @@ impl LineFrame {
             _ => end,
         };
         if length > self.max {
-            return Err(Error::FrameTooLong { limit: self.max });
+            return Err(Error::new(Problem::FrameTooLong { limit: self.max }));
         }
         Ok(Cut {
             frame: 0..length,
@@ -89,7 +89,9 @@ impl Codec for LineFrame {
         match memchr(b'\n', &bytes[from..]) {
             Some(at) => self.line(bytes, from + at).map(Some),
             // One more, as it may be the CR of a line end.
-            None if bytes.len() > self.max + 1 => Err(Error::FrameTooLong { limit: self.max }),
+            None if bytes.len() > self.max + 1 => {
+                Err(Error::new(Problem::FrameTooLong { limit: self.max }))
+            }
             None => {
                 self.scanned = bytes.len();
                 Ok(None)
@@ -107,7 +109,7 @@ impl Codec for LineFrame {
 
 impl LineWriter {
     /// Lines that end with CRLF, or with whatever is given. One with a line feed in it is
-    /// [`Error::Unframeable`]: it would arrive as two.
+    /// [`Problem::Unframeable`]: it would arrive as two.
     #[must_use]
     pub fn new(end: &'static [u8]) -> Self {
         Self::with(LineEnd { end })
@@ -124,18 +126,18 @@ impl Encode for LineEnd {
     #[inline]
     fn encode(&mut self, line: &[u8], out: &mut BytesMut) -> Result<(), Error> {
         if self.end == b"\n" && line.last() == Some(&b'\r') {
-            return Err(Error::Unframeable {
+            return Err(Error::new(Problem::Unframeable {
                 what: "a line",
                 detail:
                     "it ends with a carriage return, which with a line feed is an end of a line"
                         .to_owned(),
-            });
+            }));
         }
         if memchr(b'\n', line).is_some() {
-            return Err(Error::Unframeable {
+            return Err(Error::new(Problem::Unframeable {
                 what: "a line",
                 detail: "it has a line feed in it and would arrive as two".to_owned(),
-            });
+            }));
         }
         out.reserve(line.len() + self.end.len());
         out.put_slice(line);
@@ -148,7 +150,7 @@ impl Delimited {
     /// Frames of at most `max_length` bytes, each followed by `delimiter`.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if the delimiter is empty.
+    /// [`Problem::Malformed`] if the delimiter is empty.
     pub fn new(delimiter: &[u8], max_length: usize) -> Result<Self, Error> {
         Ok(Self::with(DelimitedFrame {
             finder: memmem::Finder::new(checked(delimiter)?).into_owned(),
@@ -160,10 +162,10 @@ impl Delimited {
 
 fn checked(delimiter: &[u8]) -> Result<&[u8], Error> {
     if delimiter.is_empty() {
-        return Err(Error::Malformed {
+        return Err(Error::new(Problem::Malformed {
             what: "delimiter",
             detail: "it is empty".to_owned(),
-        });
+        }));
     }
     Ok(delimiter)
 }
@@ -194,7 +196,7 @@ impl Codec for DelimitedFrame {
             }
         };
         if end > self.max {
-            return Err(Error::FrameTooLong { limit: self.max });
+            return Err(Error::new(Problem::FrameTooLong { limit: self.max }));
         }
         Ok(Some(Cut {
             frame: 0..end,
@@ -204,10 +206,10 @@ impl Codec for DelimitedFrame {
 }
 
 impl DelimitedWriter {
-    /// Each frame followed by `delimiter`. One with the delimiter in it is [`Error::Unframeable`].
+    /// Each frame followed by `delimiter`. One with the delimiter in it is [`Problem::Unframeable`].
     ///
     /// # Errors
-    /// [`Error::Malformed`] if the delimiter is empty.
+    /// [`Problem::Malformed`] if the delimiter is empty.
     pub fn new(delimiter: &[u8]) -> Result<Self, Error> {
         Ok(Self::with(Delimiter {
             finder: memmem::Finder::new(checked(delimiter)?).into_owned(),
@@ -229,10 +231,10 @@ impl Encode for Delimiter {
         // Together with the frame's end, the delimiter may begin earlier than it should.
         if self.finder.find(&out[start..]) != Some(frame.len()) {
             out.truncate(start);
-            return Err(Error::Unframeable {
+            return Err(Error::new(Problem::Unframeable {
                 what: "a delimited frame",
                 detail: "the delimiter is in it".to_owned(),
-            });
+            }));
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::decoder::{Codec, Cut, Decoder};
 use super::writer::{Encode, Writer};
-use crate::tube::Error;
+use crate::tube::{Error, Problem};
 
 /// The most bytes of a netstring or a frame with a prefix, if nobody says otherwise. (Twisted's.)
 pub const MAX_FRAME: usize = 99_999;
@@ -30,7 +30,7 @@ impl Netstrings {
 }
 
 impl NetstringWriter {
-    /// Netstrings of at most `max_length` bytes; a longer one is [`Error::FrameTooLong`].
+    /// Netstrings of at most `max_length` bytes; a longer one is [`Problem::FrameTooLong`].
     #[must_use]
     pub fn new(max_length: usize) -> Self {
         Self::with(NetstringFrame { max: max_length })
@@ -38,10 +38,10 @@ impl NetstringWriter {
 }
 
 fn malformed(detail: &str) -> Error {
-    Error::Malformed {
+    Error::new(Problem::Malformed {
         what: "netstring",
         detail: detail.to_owned(),
-    }
+    })
 }
 
 impl Codec for NetstringFrame {
@@ -58,7 +58,7 @@ impl Codec for NetstringFrame {
                     length = length * 10 + usize::from(byte - b'0');
                     // In time: a length of many digits is none that fits a number.
                     if length > self.max {
-                        return Err(Error::FrameTooLong { limit: self.max });
+                        return Err(Error::new(Problem::FrameTooLong { limit: self.max }));
                     }
                 }
                 b':' if digits > 0 => {
@@ -82,7 +82,7 @@ impl Codec for NetstringFrame {
 impl Encode for NetstringFrame {
     fn encode(&mut self, frame: &[u8], out: &mut BytesMut) -> Result<(), Error> {
         if frame.len() > self.max {
-            return Err(Error::FrameTooLong { limit: self.max });
+            return Err(Error::new(Problem::FrameTooLong { limit: self.max }));
         }
         let length = frame.len().to_string();
         out.reserve(frame.len() + length.len() + 2);

@@ -4,7 +4,7 @@ use bytes::{BufMut, BytesMut};
 
 use super::decoder::{Codec, Cut, Decoder};
 use super::writer::{Encode, Writer};
-use crate::tube::Error;
+use crate::tube::{Error, Problem};
 
 /// From bytes to what has its length before it. See [`Prefixed::new`].
 pub type Prefixed = Decoder<PrefixedFrame>;
@@ -61,7 +61,7 @@ impl Prefixed {
 
 impl PrefixedWriter {
     /// Frames of at most `max_length` bytes, and as long as their prefix can say; a longer one is
-    /// [`Error::FrameTooLong`].
+    /// [`Problem::FrameTooLong`].
     #[must_use]
     pub fn new(prefix: Prefix, max_length: usize) -> Self {
         Self::with(PrefixedFrame {
@@ -82,7 +82,7 @@ impl Codec for PrefixedFrame {
             .iter()
             .fold(0_usize, |length, byte| length << 8 | usize::from(*byte));
         if length > self.max {
-            return Err(Error::FrameTooLong { limit: self.max });
+            return Err(Error::new(Problem::FrameTooLong { limit: self.max }));
         }
         let end = start + length;
         Ok((bytes.len() >= end).then_some(Cut {
@@ -96,7 +96,7 @@ impl Encode for PrefixedFrame {
     #[inline]
     fn encode(&mut self, frame: &[u8], out: &mut BytesMut) -> Result<(), Error> {
         if frame.len() > self.max {
-            return Err(Error::FrameTooLong { limit: self.max });
+            return Err(Error::new(Problem::FrameTooLong { limit: self.max }));
         }
         out.reserve(frame.len() + 4);
         let length = (frame.len() as u64).to_be_bytes();

@@ -9,7 +9,7 @@ pub trait Encode {
     /// Appends a frame.
     ///
     /// # Errors
-    /// [`Error::Unframeable`] if it cannot be one.
+    /// [`Problem::Unframeable`] if it cannot be one.
     fn encode(&mut self, frame: &[u8], out: &mut BytesMut) -> Result<(), Error>;
 }
 
