@@ -106,6 +106,41 @@ class ActingOnMany(Acting):
         return list(items)
 
 
+@tube
+class Failing:
+    """Raises in one of its methods, perhaps after a last output; in ``received`` after so many
+    items."""
+
+    def __init__(self, where, late, most, source):
+        self.where, self.late, self.most, self.source = where, late, most, source
+        self.told = self.owed = 0
+
+    def started(self):
+        if self.where == "started":
+            return self.fail()
+
+    def received(self, item):
+        self.most -= 1
+        if self.where == "received" and self.most < 0:
+            return self.fail()
+        return [item]
+
+    def stopped(self, reason):
+        self.told += 1
+        if self.where == "stopped":
+            return self.fail()
+
+    def fail(self):
+        failing = self.failing()
+        return failing if self.late else list(failing)
+
+    def failing(self):
+        if self.late:
+            yield b"late"
+        self.owed = int(self.source.over is None)
+        raise Wrong
+
+
 def same():
     return tubes_kit.passing(T)
 
@@ -151,15 +186,19 @@ PLAIN = [kind for kind in STAGES if not kind.startswith("acting")]
 
 
 def made_of(rows, items):
-    for kind in itertools.chain.from_iterable(rows):
-        items = STAGES[kind][1](items)
+    for stage in itertools.chain.from_iterable(rows):
+        items = STAGES[stage][1](items)
     return items
 
 
 def through(fount, rows, act=None):
     for row in rows:
-        fount = fount.flowTo(series(*(part for kind in row for part in STAGES[kind][0](act))))
+        fount = fount.flowTo(series(*parts_of(row, act)))
     return fount
+
+
+def parts_of(row, act=None):
+    return [part for stage in row for part in STAGES[stage][0](act)]
 
 
 class Source(T.Fount):
@@ -337,11 +376,13 @@ class Flow:
 
     def settle(self):
         """Lets it flow until nothing holds it back."""
-        while self.drain.pauses or self.fount.drain is None and not self.stopped:
+        for _ in range(1000):
             if self.drain.pauses:
                 self.unpause()
-            else:
+            elif self.fount.drain is None and not self.stopped:
                 self.fount.flowTo(self.drain)
+            else:
+                break
         for source in self.sources:
             source.send()
 
@@ -351,52 +392,294 @@ class Flow:
             source.end()
             self.settle()
 
-    def check_end(self):
+    def check(self):
         assert self.broken == []
         assert len(self.stopped) == 1
         assert self.stopped[0] in (self.causes or {StopIteration})
 
 
+class Gathering(Flow):
+    """What many sources flow into."""
+
+    def __init__(self, into, answer, *scripts):
+        super().__init__([], *scripts)
+        self.into, self.answer = into, answer
+        self.most = 0
+
+    def connect(self):
+        if len(self.sources) < self.most:
+            self.sources.append(Source(len(self.sources), answer=self.answer))
+            self.sources[-1].flowTo(self.into.newDrain(priority=len(self.sources)))
+
+
 # What happens to them
 
-CALM = ["wait", "wait", "pause", "pause 2", "blink", "unpause", "push", "end"]
+IN_DRAINS = ["wait", "wait", "pause", "pause 2", "blink", "unpause", "push", "end"]
+AT_LARGE = ["push", "push", "pause", "unpause", "end"]
 
 
-def actions(*more, of=tuple(CALM), most=8):
-    return st.lists(st.sampled_from([*of, *more]), max_size=most)
+def script(*more):
+    return st.lists(st.sampled_from([*IN_DRAINS, *more]), max_size=8)
 
 
-def events(*more):
-    return actions("push", "push", "pause", "unpause", "end", of=more, most=12)
+def program(*more):
+    return st.lists(st.sampled_from([*AT_LARGE, *more]), max_size=12)
 
 
 def rows_of(kinds):
-    row = st.lists(st.sampled_from(kinds), min_size=1, max_size=3)
-    return st.lists(row, min_size=1, max_size=3)
+    return st.lists(st.lists(st.sampled_from(kinds), min_size=1, max_size=3), min_size=1, max_size=3)
 
 
 manners = st.sampled_from(["patient", "reentrant", "eager"])
 answers = st.sampled_from(["at once", "later", "raises"])
-before = st.integers(1, 3)
+# How many items are sent before there is a drain.
+early = st.integers(1, 3)
 
 
-def run(flow, rows, script, before):
+def run(flow, early, fount, program):
     """Sends some items before there is a drain, then does what is to be done, to the end."""
-    for _ in range(before):
+    for _ in range(early):
         flow.push()
-    flow.begin(through(flow.sources[0], rows, flow.act_in_tube))
-    script = list(script)
-    while script:
-        flow.act(script)
+    flow.begin(fount())
+    for action in program:
+        flow.act([action])
     flow.finish()
-    flow.check_end()
 
 
 @checked
-@given(rows_of(PLAIN), actions(), events(), manners, before)
-def test_nothing_is_lost_doubled_or_reordered(rows, script, script_of_all, manner, before):
+@given(rows_of(PLAIN), script(), program(), manners, early)
+def test_nothing_is_lost_doubled_or_reordered(rows, script, program, manner, early):
     source = Source(manner=manner)
     flow = Flow([source], script)
-    run(flow, rows, script_of_all, before)
+    run(flow, early, lambda: through(source, rows), program)
+    flow.check()
     assert flow.received == made_of(rows, source.made)
     assert source.stops == 0
+
+
+moves = ("move", "leave")
+
+
+@checked
+@given(
+    rows_of(list(STAGES)),
+    script(*moves),
+    script(*moves),
+    script(*moves),
+    program(*moves),
+    manners,
+    early,
+)
+def test_a_flow_is_moved_and_left_by_drains_and_tubes(
+    rows, one, two, in_tubes, program, manner, early
+):
+    source = Source(manner=manner)
+    flow = Flow([source], one, two, in_tubes=in_tubes)
+    run(flow, early, lambda: through(source, rows, flow.act_in_tube), program)
+    flow.check()
+    assert flow.received == made_of(rows, source.made)
+    assert source.stops == 0
+
+
+@checked
+@given(
+    rows_of(list(STAGES)),
+    script("stop", "fail", *moves),
+    script("stop", "fail", *moves),
+    script("stop", *moves),
+    program("stop", *moves),
+    answers,
+    early,
+)
+def test_a_drain_stops_or_fails(rows, one, two, in_tubes, program, answer, early):
+    source = Source(answer=answer)
+    flow = Flow([source], one, two, in_tubes=in_tubes)
+    run(flow, early, lambda: through(source, rows, flow.act_in_tube), program)
+    flow.check()
+    wanted = made_of(rows, source.made)
+    assert flow.received == (wanted[: len(flow.received)] if flow.causes else wanted)
+    assert source.stops == len(flow.owed)
+
+
+@checked
+@given(
+    st.lists(st.sampled_from(PLAIN), max_size=3),
+    st.lists(st.sampled_from(PLAIN), max_size=3),
+    st.sampled_from([[], [[]]]),
+    st.sampled_from(["started", "received", "stopped"]),
+    st.booleans(),
+    st.integers(0, 4),
+    script(*moves),
+    script(*moves),
+    program(*moves),
+    answers,
+    early,
+)
+def test_a_tube_fails(
+    above, below, apart, where, late, most, one, two, program, answer, early
+):
+    source = Source(answer=answer)
+    failing = Failing(where, late, most, source)
+    flow = Flow([source], one, two)
+
+    def fount():
+        parts = [*parts_of(above), failing, *parts_of(below)]
+        return source.flowTo(series(*parts))
+
+    run(flow, early, fount, program)
+    reached = made_of([above], source.made)
+    fails = where != "received" or len(reached) > most
+    passed = {"started": [], "received": reached[:most], "stopped": reached}[where]
+    wanted = made_of([below], passed + [b"late"] * (late and fails))
+    flow.causes = {Wrong} if fails else {StopIteration}
+    flow.check()
+    assert flow.received == wanted
+    assert source.stops == failing.owed
+    assert failing.told == (where == "stopped" or not fails)
+
+
+# Fans
+
+POLICIES = [
+    ("slowest", 0),
+    ("slowest", 2),
+    ("drop", 2),
+    ("dropOldest", 2),
+    ("latest", None),
+    ("merge", 1),
+    ("stop", 2),
+]
+branches = st.tuples(
+    st.sampled_from(POLICIES),
+    script("stop", "fail"),
+    st.lists(st.sampled_from(["generator", "tuple", "lines", "text"]), max_size=1),
+)
+
+
+def is_part(some, of):
+    rest = iter(of)
+    return all(item in rest for item in some)
+
+
+@checked
+@given(
+    st.lists(branches, min_size=1, max_size=3),
+    st.lists(st.tuples(st.sampled_from([*AT_LARGE, "stop"]), st.integers(0, 2)), max_size=12),
+    answers,
+    early,
+)
+def test_every_branch_gets_what_its_policy_lets_through(branches, program, answer, early):
+    source, fan, flows = Source(answer=answer), Out(), []
+    for (policy, capacity), script, row in branches:
+        flow = Flow([source], script)
+        branch = fan.newFount(policy, capacity, lambda one, two: one + b"+" + two)
+        flows.append(flow.begin(through(branch, [row] if row else [])))
+    source.flowTo(fan.drain)
+    for _ in range(early):
+        source.push()
+    for action, number in program:
+        flows[number % len(flows)].act([action])
+    source.end()
+    for _ in range(20):
+        for flow in flows:
+            flow.settle()
+    for ((policy, _capacity), _script, _row), flow in zip(branches, flows, strict=True):
+        if policy == "stop" and flow.stopped == [BranchTooSlow]:
+            flow.causes, flow.owed = {BranchTooSlow}, [source]
+        flow.check()
+        whole = not flow.causes
+        received = [part for item in flow.received for part in item.split(b"+")]
+        if policy in ("slowest", "merge", "stop"):
+            assert received == (source.made if whole else source.made[: len(received)])
+            continue
+        assert is_part(received, source.made)
+        place = 0 if policy == "drop" else -1
+        assert not whole or received[place] == source.made[place]
+    assert source.stops == all(flow.owed for flow in flows)
+
+
+NUMBERED = ["push 1", "push 2", "push 3", "end 1", "end 2", "connect"]
+
+
+@checked
+@given(
+    st.sampled_from(["merge", "concat", "zip", "priority"]),
+    st.sampled_from(["last", "first", "never"]),
+    st.integers(1, 3),
+    script("stop", "fail", *moves, *NUMBERED),
+    script("stop", "fail", *moves, *NUMBERED),
+    program("stop", *moves, *NUMBERED),
+    answers,
+    st.lists(st.just("tuple"), max_size=1),
+)
+def test_a_fan_in_keeps_its_order(order, ends, count, one, two, program, answer, row):
+    fan = In(order, ends)
+    flow = Gathering(fan, answer, one, two)
+    flow.most = count if order == "zip" else 4
+    flow.begin(through(fan.fount, [row] if row else []))
+    for _ in range(count):
+        flow.connect()
+    for number in range(count):
+        flow.push(number)
+    for action in program:
+        flow.act([action])
+    if flow.causes:
+        assert all(source.stops for source in flow.owed)
+    for source in flow.sources:
+        source.end()
+        flow.settle()
+        if ends == "first":
+            assert all(source.over or source.stops for source in flow.sources)
+    if ends == "never" and not flow.causes:
+        assert flow.stopped == []
+        flow.stop()
+    flow.check()
+    assert all(source.stops <= 1 for source in flow.sources)
+    made = [source.made for source in flow.sources]
+    whole = flow.stopped == [StopIteration] and ends == "last"
+    if order == "zip":
+        tuples = list(zip(*made, strict=False))
+        assert flow.received == (tuples if whole else tuples[: len(flow.received)])
+        return
+    for items in made:
+        received = [item for item in flow.received if item in items]
+        assert received == (items if whole else items[: len(received)])
+    assert len(flow.received) == len(set(flow.received)) 
+    if order == "concat":
+        numbers = [int(item.split(b".")[0]) for item in flow.received]
+        assert numbers == sorted(numbers)
+
+
+# How far a source runs ahead
+
+
+def siphons(row):
+    """How many are one after another in a series."""
+    count = 0
+    for kind, stages in itertools.groupby(row, lambda stage: (stage in NATIVE, stage in FANS)):
+        # The fan out, a branch of it and what is in that, an input of the fan in and that itself.
+        count += 5 * len(list(stages)) if kind[1] else 1
+    return count
+
+
+@checked
+@given(rows_of([stage for stage in PLAIN if stage not in ("polite", "batches")]), st.booleans())
+def test_a_source_runs_ahead_by_one_item_for_each_siphon(rows, own):
+    items = [b"%d" % n for n in range(200)]
+    flow = Flow([], ["pause"] * 20)
+    if own:
+        source = Source()
+        source.waiting = items.copy()
+        flow.begin(through(source, rows))
+        left = source.waiting
+    else:
+        left = iter(items)
+        flow.begin(through(iteratorFount(left), [["tuple"], *rows]))
+    most = sum(map(siphons, rows)) + (0 if own else 2)
+    for count in range(1, 20):
+        assert len(flow.received) == count
+        needed = next(n for n in range(200) if len(made_of(rows, items[:n])) >= count)
+        assert flow.received == made_of(rows, items)[:count]
+        assert needed <= len(items) - operator.length_hint(left) <= needed + most
+        flow.unpause()
+    assert flow.broken == []

@@ -8,7 +8,7 @@ use super::ack::settle;
 use super::ending::{answer, give_up, stop_in};
 use super::host::{Flowing, Host};
 use super::pressure::{add_pause, unpause};
-use super::run::{Agenda, give};
+use super::run::{Agenda, give, hand_over};
 use super::siphon::{Downstream, Upstream};
 
 /// A fan-out or a fan-in.
@@ -222,7 +222,7 @@ pub(super) fn deliver<H: Host>(
     agenda: &mut Agenda<H>,
 ) {
     enum To<H: Host> {
-        All(Vec<H::Node>),
+        All(usize),
         Routed(H::Node),
         Output(H::Node),
         Zip(Flowing<H>),
@@ -230,13 +230,7 @@ pub(super) fn deliver<H: Host>(
     let mut item = Some(item);
     let to: To<H> = H::with_hub(cx, hub, |hub| match hub {
         Hub::Out(out) if out.routed => To::Routed(H::dup_node(cx, &out.input)),
-        Hub::Out(out) => To::All(
-            out.branches
-                .iter()
-                .flatten()
-                .map(|node| H::dup_node(cx, node))
-                .collect(),
-        ),
+        Hub::Out(out) => To::All(out.branches.len()),
         Hub::In(into) => match (into.order, item.take()) {
             (Order::Zip, Some(brought)) => To::Zip(brought),
             (_, taken) => {
@@ -250,8 +244,18 @@ pub(super) fn deliver<H: Host>(
         (To::All(branches), Some(item)) => {
             let mut enter = Agenda::<H>::new();
             let mut taken = false;
-            for branch in &branches {
-                taken |= offer(cx, branch, item.dup(cx), &mut enter);
+            for index in 0..branches {
+                // One may stop meanwhile.
+                let branch = H::with_hub(cx, hub, |hub| match hub {
+                    Hub::Out(out) => {
+                        let branch = out.branches.get(index).and_then(Option::as_ref);
+                        branch.map(|node| H::dup_node(cx, node))
+                    }
+                    Hub::In(_) => None,
+                });
+                if let Some(branch) = branch {
+                    taken |= offer(cx, &branch, item.dup(cx), &mut enter);
+                }
             }
             if taken {
                 settle(cx, item.split().1, None);
@@ -298,12 +302,25 @@ fn offer<H: Host>(
     item: Flowing<H>,
     agenda: &mut Agenda<H>,
 ) -> bool {
-    // A branch takes part from the moment it has a drain.
-    let drained = H::with(cx, branch, |siphon| siphon.downstream.is_some());
-    if drained {
-        give(cx, branch, item, agenda);
+    enum Way<H: Host> {
+        None,
+        Straight(H::Drain),
+        Queue,
     }
-    drained
+    // A branch takes part from the moment it has a drain.
+    let way: Way<H> = H::with(cx, branch, |siphon| match &siphon.downstream {
+        None => Way::None,
+        Some(Downstream::Foreign(drain)) if siphon.is_straight() => {
+            Way::Straight(H::dup_drain(cx, drain))
+        }
+        Some(_) => Way::Queue,
+    });
+    match way {
+        Way::None => return false,
+        Way::Straight(drain) => hand_over(cx, branch, &drain, item, agenda),
+        Way::Queue => give(cx, branch, item, agenda),
+    }
+    true
 }
 
 fn zip<H: Host>(

@@ -245,6 +245,25 @@ fn step<H: Host>(cx: H::Cx<'_>, node: &H::Node, agenda: &mut Agenda<H>) -> Went 
     }
 }
 
+/// Gives an item to a foreign drain.
+#[inline]
+pub(super) fn hand_over<H: Host>(
+    cx: H::Cx<'_>,
+    node: &H::Node,
+    drain: &H::Drain,
+    item: Flowing<H>,
+    agenda: &mut Agenda<H>,
+) {
+    let (item, acks) = item.split();
+    match H::receive(cx, drain, item.into_host(cx)) {
+        Ok(()) => settle_all(cx, acks, None),
+        Err(reason) => {
+            settle_all(cx, acks, Some(&reason));
+            spoil(cx, node, reason, agenda);
+        }
+    }
+}
+
 /// Takes more items of a chain, as many as come at once and make a batch.
 fn gather<H: Host>(
     cx: H::Cx<'_>,
@@ -319,16 +338,7 @@ fn pass_on<H: Host>(
     agenda: &mut Agenda<H>,
 ) {
     match drain {
-        Downstream::Foreign(drain) => {
-            let (item, acks) = item.split();
-            match H::receive(cx, &drain, item.into_host(cx)) {
-                Ok(()) => settle_all(cx, acks, None),
-                Err(reason) => {
-                    settle_all(cx, acks, Some(&reason));
-                    spoil(cx, node, reason, agenda);
-                }
-            }
-        }
+        Downstream::Foreign(drain) => hand_over(cx, node, &drain, item, agenda),
         Downstream::Siphon(below) => give(cx, &below, item, agenda),
         Downstream::Hub(hub, index) => hub::deliver(cx, &hub, index, item, agenda),
     }

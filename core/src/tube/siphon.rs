@@ -212,6 +212,19 @@ impl<H: Host> Siphon<H> {
         matches!(self.phase, Phase::Over)
     }
 
+    /// Whether an item could only go straight through, so that there is no need to put it into a
+    /// queue first.
+    pub(super) fn is_straight(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+            && self.pauses == 0
+            && self.frozen == 0
+            && !self.running
+            && !self.in_batches
+            && self.inbox.is_empty()
+            && self.ready.is_empty()
+            && self.chain().is_some_and(|chain| chain.stages().is_empty())
+    }
+
     /// Whether items are taken in.
     pub(super) fn takes(&self) -> bool {
         matches!(self.phase, Phase::Open) && !self.fount_is_over
