@@ -274,8 +274,10 @@ class Drain(T.Drain):
         super().flowingFrom(fount)
         if fount is not None:
             self.pauses = [fount.pauseFlow() for _ in pauses]
+        self.flow.moving = True
         for pause in pauses:
             pause.unpause()
+        self.flow.moving = False
 
     def receive(self, item):
         against = {
@@ -305,6 +307,7 @@ class Flow:
         self.drains = [Drain(self, script) for script in scripts]
         self.in_tubes = list(in_tubes)
         self.turn = 0
+        self.moving = False
         self.fount = None
         self.received, self.stopped, self.broken = [], [], []
         self.causes, self.owed = set(), []
@@ -351,11 +354,14 @@ class Flow:
         self.fount.pauseFlow().unpause()
 
     def move(self):
-        self.turn = (self.turn + 1) % len(self.drains)
-        self.fount.flowTo(self.drain)
+        """Flows to the next drain, unless it is just leaving one."""
+        if not self.moving:
+            self.turn = (self.turn + 1) % len(self.drains)
+            self.fount.flowTo(self.drain)
 
     def leave(self):
-        self.fount.flowTo(None)
+        if not self.moving:
+            self.fount.flowTo(None)
 
     def stop(self):
         answers = {StopFlowCalled}
@@ -377,14 +383,14 @@ class Flow:
     def settle(self):
         """Lets it flow until nothing holds it back."""
         for _ in range(1000):
+            for source in self.sources:
+                source.send()
             if self.drain.pauses:
                 self.unpause()
             elif self.fount.drain is None and not self.stopped:
                 self.fount.flowTo(self.drain)
             else:
                 break
-        for source in self.sources:
-            source.send()
 
     def finish(self):
         """Comes to the end of all sources."""
@@ -624,11 +630,11 @@ def test_a_fan_in_keeps_its_order(order, ends, count, one, two, program, answer,
     for action in program:
         flow.act([action])
     if flow.causes:
-        assert all(source.stops for source in flow.owed)
+        assert all(source.stops or source.over for source in flow.owed)
     for source in flow.sources:
         source.end()
         flow.settle()
-        if ends == "first":
+        if ends == "first" and order != "zip":
             assert all(source.over or source.stops for source in flow.sources)
     if ends == "never" and not flow.causes:
         assert flow.stopped == []

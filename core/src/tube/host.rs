@@ -282,6 +282,7 @@ pub trait IntoFlowing {
 }
 
 impl FromFlowing for Bytes {
+    #[inline]
     fn from_flowing<H: Host>(cx: H::Cx<'_>, item: Flowing<H>) -> Result<Self, Error> {
         match item {
             Flowing::Bytes(bytes) => Ok(bytes),
@@ -296,12 +297,14 @@ impl FromFlowing for Bytes {
 }
 
 impl IntoFlowing for Bytes {
+    #[inline]
     fn into_flowing<H: Host>(self) -> Flowing<H> {
         Flowing::Bytes(self)
     }
 }
 
 impl FromFlowing for String {
+    #[inline]
     fn from_flowing<H: Host>(cx: H::Cx<'_>, item: Flowing<H>) -> Result<Self, Error> {
         match item {
             Flowing::Text(text) => Ok(text),
@@ -316,6 +319,7 @@ impl FromFlowing for String {
 }
 
 impl IntoFlowing for String {
+    #[inline]
     fn into_flowing<H: Host>(self) -> Flowing<H> {
         Flowing::Text(self)
     }

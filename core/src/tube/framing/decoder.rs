@@ -44,9 +44,24 @@ pub struct Decoder<C> {
     ready: Bytes,
     /// The start of a frame that is not all there.
     held: BytesMut,
-    /// The last frame that was given, with what is around it.
-    last: Bytes,
+    /// All of what `ready` is the rest of.
+    whole: Bytes,
+    /// Where in it the last frame lies that was given, with what is around it.
+    last: Range<usize>,
     ending: bool,
+}
+
+impl<C> Decoder<C> {
+    /// Keeps of a chunk only the last frame, which may still have to be given back.
+    fn keep_last(&mut self) {
+        let last = std::mem::replace(&mut self.last, 0..0);
+        self.whole = match last.is_empty() {
+            true => Bytes::new(),
+            // A copy: it would hold the rest in its place.
+            false => Bytes::copy_from_slice(&self.whole[last]),
+        };
+        self.last = 0..self.whole.len();
+    }
 }
 
 impl<C: Codec> Decoder<C> {
@@ -56,7 +71,8 @@ impl<C: Codec> Decoder<C> {
             codec,
             ready: Bytes::new(),
             held: BytesMut::new(),
-            last: Bytes::new(),
+            whole: Bytes::new(),
+            last: 0..0,
             ending: false,
         }
     }
@@ -74,6 +90,8 @@ impl<C: Codec> Tube for Decoder<C> {
             self.held.extend_from_slice(&chunk);
             self.ready = std::mem::take(&mut self.held).freeze();
         }
+        // What was given before has been taken, or else there were no new chunk.
+        (self.whole, self.last) = (self.ready.clone(), 0..0);
         Ok(())
     }
 
@@ -93,6 +111,7 @@ impl<C: Codec> Tube for Decoder<C> {
         }
         let Some(cut) = cut else {
             // If nobody holds a slice of it, this does not copy, and it grows in place.
+            self.keep_last();
             let rest = std::mem::take(&mut self.ready);
             self.held = rest
                 .try_into_mut()
@@ -100,12 +119,9 @@ impl<C: Codec> Tube for Decoder<C> {
             return Ok(None);
         };
         let frame = self.ready.slice(cut.frame);
-        if cut.used == self.ready.len() {
-            self.last = std::mem::take(&mut self.ready);
-        } else {
-            self.last = self.ready.slice(..cut.used);
-            self.ready.advance(cut.used);
-        }
+        let start = self.whole.len() - self.ready.len();
+        self.last = start..start + cut.used;
+        self.ready.advance(cut.used);
         Ok(Some(frame))
     }
 
@@ -113,6 +129,7 @@ impl<C: Codec> Tube for Decoder<C> {
         // If the flow has failed, that is the cause, and that a frame is missing follows from it.
         if let Reason::Done = reason {
             self.ready = std::mem::take(&mut self.held).freeze();
+            (self.whole, self.last) = (self.ready.clone(), 0..0);
             self.ending = true;
         }
         Ok(())
@@ -121,7 +138,7 @@ impl<C: Codec> Tube for Decoder<C> {
     /// The bytes that have not been cut, and the last frame if nobody has taken it, to the byte as
     /// they came.
     fn reassemble(&mut self, outputs: Vec<Bytes>) -> Vec<Bytes> {
-        let last = std::mem::take(&mut self.last);
+        let last = self.whole.slice(self.last.clone());
         let held = std::mem::take(&mut self.held).freeze();
         let ready = std::mem::take(&mut self.ready);
         let undone = (!outputs.is_empty()).then_some(last);
