@@ -11,7 +11,7 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-GUIDES = [ROOT / "docs" / name for name in ("deferreds.md", "promises.md", "tubs.md")]
+GUIDES = [ROOT / "docs" / name for name in ("deferreds.md", "promises.md", "tubes.md", "tubs.md")]
 README = ROOT / "README.md"
 RUST = ROOT / "tests" / "rust" / "tests" / "guide.rs"
 PACKAGE = ROOT / "wasm" / "dist" / "node.js"

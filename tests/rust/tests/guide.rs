@@ -64,3 +64,23 @@ async fn the_guide_to_tubs_is_right() {
     assert_eq!(hello, "Hello, you!");
     visit.close();                              // the greeter is gone, the shop is open
 }
+
+#[tokio::test]
+#[rustfmt::skip]
+async fn the_guide_to_tubes_is_right() {
+    use bytes::Bytes;
+    use futures_util::{sink, stream};
+    use marotte::tube::framing::{FinalLine, Lines};
+    use marotte::tube::{Error, Fount, receiver};
+
+    let chunks = stream::iter(["one\ntw", "o\n"].map(Bytes::from));
+    let lines = Fount::new(chunks).through(Lines::new(1000, FinalLine::Error));
+    let lengths = lines.through(receiver(|line: Bytes| [line.len()]));
+    let mut sum = 0;
+    let adding = sink::unfold(&mut sum, |sum, length| async move {
+        *sum += length;
+        Ok::<_, Error>(sum)
+    });
+    lengths.flow_to(adding).await.unwrap();
+    assert_eq!(sum, 6);
+}
