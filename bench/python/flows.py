@@ -190,7 +190,10 @@ def main():
     rounds, rust = [], {}
     for _ in range(options.rounds):
         rounds.append(
-            [json.loads(run(sys.executable, __file__, "--package", name)) for name in ("marotte.tubes", "tubes")]
+            [
+                json.loads(run(sys.executable, __file__, "--package", name))
+                for name in ("marotte.tubes", "tubes")
+            ]
         )
         for line in run(ROOT / "target/release/tubes").splitlines():
             row = json.loads(line)

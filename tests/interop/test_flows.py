@@ -14,13 +14,16 @@ WINDOW = 1024
 
 
 @pytest.fixture
-def uri():
-    serving = subprocess.Popen(
-        [shutil.which("node") or "node", str(PEER)], stdout=subprocess.PIPE, text=True
-    )
-    yield serving.stdout.readline().strip()
-    serving.kill()
-    serving.communicate()
+def serving():
+    node = shutil.which("node") or "node"
+    with subprocess.Popen([node, str(PEER)], stdout=subprocess.PIPE, text=True) as program:
+        yield program
+        program.kill()
+
+
+@pytest.fixture
+def uri(serving):
+    return serving.stdout.readline().strip()
 
 
 def using(uri, work):
@@ -91,12 +94,12 @@ def test_an_error_there_is_one_here(uri):
     using(uri, work)
 
 
-def test_a_peer_that_dies_ends_the_flow(uri):
+def test_a_peer_that_dies_ends_the_flow(uri, serving):
     async def work(streams):
         slowly = sink(lambda item: asyncio.sleep(0.001))
         fountOf(streams.endless()).flowTo(slowly)
         await asyncio.sleep(0.1)
-        subprocess.run(["pkill", "-9", "-f", str(PEER)], check=True)
+        serving.kill()
         with pytest.raises(marotte.DisconnectedError):
             await asyncio.wait_for(asyncio.shield(_done(slowly)), 10)
 

@@ -56,5 +56,5 @@ pub use stage::{HostStage, Native, Stage};
 #[cfg(all(feature = "streams", feature = "tokio"))]
 pub use stream::Chunks;
 #[cfg(feature = "streams")]
-pub use stream::{Fount, Sound, Through};
+pub use stream::{BoxedItems, Fount, Sound, Through};
 pub use text::{Utf8Decoder, Utf8Encoder};

@@ -39,6 +39,9 @@ pub struct Fount<S> {
     over: bool,
 }
 
+/// What [`Fount::boxed`] is a fount of.
+pub type BoxedItems<'a, T> = Pin<Box<dyn Stream<Item = Result<T, Error>> + Send + 'a>>;
+
 /// The items of a stream as those of one that may fail. Made by [`Fount::new`].
 #[derive(Debug)]
 pub struct Sound<S>(S);
@@ -83,7 +86,7 @@ impl<T, S: Stream<Item = Result<T, Error>> + Unpin> Fount<S> {
     }
 
     /// Behind a pointer, so that founts of one item are of one type.
-    pub fn boxed<'a>(self) -> Fount<Pin<Box<dyn Stream<Item = Result<T, Error>> + Send + 'a>>>
+    pub fn boxed<'a>(self) -> Fount<BoxedItems<'a, T>>
     where
         S: Send + 'a,
     {
