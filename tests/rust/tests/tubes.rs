@@ -1,5 +1,7 @@
 //! Tubes in Rust: framing however the bytes are cut, streams, sinks, readers and writers.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -109,7 +111,7 @@ proptest! {
     ) {
         let text = lines.concat() + &rest;
         let mut decoder = Lines::new(100, FinalLine::Error);
-        decoder.received(Bytes::from(text.clone())).unwrap();
+        decoder.received(Bytes::from(text)).unwrap();
         let taken = taken.min(lines.len());
         for _ in 0..taken {
             prop_assert!(decoder.next().unwrap().is_some());
