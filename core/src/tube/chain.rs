@@ -8,7 +8,7 @@ use super::host::{Flowing, Host, Next};
 use super::stage::Stage;
 
 /// Stages in a row, in which items go from one to the next without leaving the loop in
-/// [`Chain::pull`]: however many stages, the stack does not grow, and between native stages nothing
+/// `pull`: however many stages, the stack does not grow, and between native stages nothing
 /// crosses into the host's language.
 ///
 /// ```text

@@ -26,7 +26,7 @@ use super::inbox::Inbox;
 ///   drain has asked to stop. One that comes later hears it when it comes.
 /// - The fount hears `stop` at most once.
 ///
-/// The functions of [`run`](super::run) drive it; between their borrows, hosts' code runs.
+/// The functions of this module drive it; between their borrows, hosts' code runs.
 pub struct Siphon<H: Host> {
     /// Out while it is at work.
     pub(super) chain: Option<Box<Chain<H>>>,

@@ -9,7 +9,7 @@ pub trait Encode {
     /// Appends a frame.
     ///
     /// # Errors
-    /// [`Problem::Unframeable`] if it cannot be one.
+    /// [`Problem::Unframeable`](crate::tube::Problem::Unframeable) if it cannot be one.
     fn encode(&mut self, frame: &[u8], out: &mut BytesMut) -> Result<(), Error>;
 }
 
