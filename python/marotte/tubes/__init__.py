@@ -44,6 +44,7 @@ from marotte.tubes.stages import (
     throttle,
     timeout,
 )
+from marotte.tubes.streams import itemsOf, readerFount, writerDrain
 from marotte.tubes.tube import Diverter, receiver, series, skip, tube
 from marotte.tubes.undefer import deferredToResult, fountToDeferred
 from marotte.tubes.wire import drainOf, fountOf
@@ -89,9 +90,11 @@ __all__ = [
     "fountOf",
     "fountToDeferred",
     "fountToList",
+    "itemsOf",
     "iteratorFount",
     "mapAsync",
     "parallel",
+    "readerFount",
     "receiver",
     "record",
     "series",
@@ -101,4 +104,5 @@ __all__ = [
     "timeout",
     "to",
     "tube",
+    "writerDrain",
 ]

@@ -6,7 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IHalfCloseableProtocol, IListeningPort, IPushProducer
+from twisted.internet.interfaces import (
+    IConsumer,
+    IHalfCloseableProtocol,
+    IListeningPort,
+    IPushProducer,
+)
 from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementedBy, implementer
 
@@ -18,7 +23,7 @@ from marotte.tubes.itube import IDrain, ISegment
 from marotte.tubes.kit import OncePause, Pauser, beginFlowingFrom
 from marotte.tubes.listening import Flow
 
-__all__ = ["flowFountFromEndpoint", "flowFromEndpoint"]
+__all__ = ["ConsumerFount", "consumerDrain", "flowFountFromEndpoint", "flowFromEndpoint"]
 
 
 @implementer(IPushProducer)
@@ -115,6 +120,11 @@ class _Source:
         self._stop = stop
         self.outputType = outputType
         self.siphon = _core._Siphon()
+
+    @property
+    def isPaused(self) -> bool:
+        """Whether the siphon holds it back."""
+        return self._pauser.isPaused
 
     def begin(self, name: str) -> Any:
         """Starts; returns the fount."""
@@ -221,3 +231,94 @@ def flowFromEndpoint(endpoint: Any) -> Any:
         flows.append(Flow(fount, drain))
 
     return endpoint.connect(_factoryFromFlow(connected)).addCallback(lambda _: flows[0])
+
+
+@implementer(IDrain)
+class _ConsumerDrain(_TransportDrain):
+    # A consumer takes one write at a time.
+    receiveBatch = None  # type: ignore[assignment]
+
+    def flowStopped(self, reason: Any) -> None:
+        self._over = self._ended = True
+        if self._producer is not None:
+            self._producer = None
+            self._transport.unregisterProducer()
+
+
+def consumerDrain(consumer: Any) -> Any:
+    """A drain that writes to one of Twisted's consumers, which pauses the flow when it has enough. The end of the flow
+    is told to it by ``unregisterProducer``."""
+    return _ConsumerDrain(consumer)
+
+
+@implementer(IConsumer)
+class ConsumerFount:
+    """One of Twisted's consumers whose ``fount`` gives what a producer writes to it: a push producer is
+    paused while the drain is, a pull producer asked for more while it is not. `finish` ends the flow."""
+
+    def __init__(self) -> None:
+        self._producer: Any = None
+        self._streaming = True
+        self._asking = False
+        self._wrote = False
+        self._source = _Source(self._pause, self._resume, self._stop, ISegment)
+        #: What is written.
+        self.fount = self._source.begin("what a producer writes")
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """See Twisted's ``IConsumer``."""
+        if self._producer is not None:
+            raise RuntimeError("a producer is registered already")
+        self._producer, self._streaming = producer, streaming
+        if self._source.isPaused:
+            if streaming:
+                producer.pauseProducing()
+        else:
+            self._ask()
+
+    def unregisterProducer(self) -> None:
+        """See Twisted's ``IConsumer``."""
+        self._producer = None
+
+    def write(self, data: bytes) -> None:
+        """See Twisted's ``IConsumer``."""
+        self._wrote = True
+        self._source.drain.receive(data)
+        self._ask()
+
+    def finish(self, reason: Any = None) -> None:
+        """No more is written; ``reason`` is a Failure, or None for a regular end."""
+        self._source.drain.flowStopped(Failure(StopIteration()) if reason is None else reason)
+
+    def _ask(self) -> None:
+        # A pull producer writes once each time that it is asked; it may do so at once.
+        if self._asking:
+            return
+        self._asking = True
+        try:
+            while self._producer is not None and not self._streaming and not self._source.isPaused:
+                self._wrote = False
+                self._producer.resumeProducing()
+                if not self._wrote:
+                    # It writes later, and is asked again then.
+                    return
+        finally:
+            self._asking = False
+
+    def _pause(self) -> None:
+        if self._producer is not None and self._streaming:
+            self._producer.pauseProducing()
+
+    def _resume(self) -> None:
+        if self._producer is None:
+            return
+        if self._streaming:
+            self._producer.resumeProducing()
+        else:
+            self._ask()
+
+    def _stop(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.stopProducing()
+        self._source.drain.flowStopped(Failure(StopFlowCalled()))
