@@ -10,7 +10,11 @@ import time
 
 
 def binaries() -> pathlib.Path | None:
-    """The folder of ``initdb`` and ``postgres``, or None if there is no PostgreSQL here."""
+    """The folder of ``initdb`` and ``postgres``: what MAROTTE_POSTGRES names, or Debian's; None if there is no PostgreSQL
+    here."""
+    named = os.environ.get("MAROTTE_POSTGRES")
+    if named:
+        return pathlib.Path(named)
     found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     if found:
         return found[-1].parent
