@@ -71,7 +71,9 @@ def pinned(cpu, command):
     """The command, kept on one CPU if there are two."""
     if len(os.sched_getaffinity(0)) < 2:
         return command
-    pin = f"import os, sys; os.sched_setaffinity(0, {{{cpu}}}); os.execvp(sys.argv[1], sys.argv[1:])"
+    pin = (
+        f"import os, sys; os.sched_setaffinity(0, {{{cpu}}}); os.execvp(sys.argv[1], sys.argv[1:])"
+    )
     return [sys.executable, "-c", pin, *command]
 
 
