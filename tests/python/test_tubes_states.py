@@ -693,3 +693,26 @@ def test_a_reason_that_looks_at_the_flow_as_another_takes_its_place():
     pause.unpause()
     pauses.pop().unpause()
     assert (drain.received, kinds(drain.stopped)) == ([1], [PausingError])
+
+
+@pytest.mark.parametrize("exception", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_program_reaches_whoever_called(exception, expected):
+    @receiver()
+    def ending(item):
+        raise exception
+
+    fount, drain = T.Fount(), T.Drain()
+    fount.flowTo(series(ending)).flowTo(drain)
+    with pytest.raises(exception):
+        fount.drain.receive(1)
+    assert ([reason.type for reason in drain.stopped], fount.stops) == ([exception], 1)
+    # Once.
+    fount.drain.receive(2)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1 << 14, 1 << 15, 1 << 17, 1 << 18])
+def test_a_whole_zstandard_stream_of_any_size(size):
+    whole = fountToList(
+        iteratorFount([bytes(size)]).flowTo(series(framing.bytesToZstd(), framing.zstdToBytes()))
+    )
+    assert b"".join(whole) == bytes(size)

@@ -215,8 +215,9 @@ mod zstd_stream {
                 let written = output.pos();
                 self.out.extend_from_slice(&piece[..written]);
                 self.open = hint > 0;
-                // A full buffer may have more behind it.
-                if input.pos() == bytes.len() && written < piece.len() {
+                // A full buffer may have more behind it; but not behind the end of a frame, where to ask would be to begin the
+                // next one.
+                if input.pos() == bytes.len() && (written < piece.len() || hint == 0) {
                     return Ok(bytes.len());
                 }
             }

@@ -74,12 +74,6 @@ def stop_flow_called() -> Any:
 def raised(error: BaseException) -> Any:
     """What a tube, a fount or a drain raised, as the reason of a flow. An exception by which a flow comes to its end
     otherwise is wrapped: raised in the middle, it is a failure."""
-    if not isinstance(error, Exception):
-        import _thread
-
-        # It was not meant for the flow alone.
-        if isinstance(error, KeyboardInterrupt):
-            _thread.interrupt_main()
     failure = Failure(error)
     if not is_end(failure):
         return failure

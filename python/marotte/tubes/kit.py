@@ -21,7 +21,8 @@ def beginFlowingTo(fount: Any, drain: Any) -> Any:
     fount.drain = drain
     if old is not None and old is not drain and old.fount is fount:
         old.flowingFrom(None)
-    if drain is None:
+    # The old one may have sent the flow elsewhere.
+    if drain is None or fount.drain is not drain:
         return None
     try:
         return drain.flowingFrom(fount)

@@ -14,7 +14,7 @@ use crate::promise::Promise;
 use crate::reference::RemoteReference;
 
 use super::host::Drain;
-use super::parts::{parts, type_of};
+use super::parts::{exiting, parts, type_of};
 use super::pauser::Pause;
 use super::siphon::Siphon;
 
@@ -108,6 +108,7 @@ impl SiphonDrain {
                 Err(_) => Upstream::Foreign(fount.clone().unbind()),
             });
         tube::flowing_from::<PyHost>(py, this.siphon()?, upstream);
+        exiting()?;
         last_fount(py, this.siphon()?.clone_ref(py))
     }
 
@@ -115,13 +116,13 @@ impl SiphonDrain {
     #[inline]
     fn receive(&self, py: Python<'_>, item: Py<PyAny>) -> PyResult<()> {
         tube::receive::<PyHost>(py, self.siphon()?, Flowing::Host(item));
-        Ok(())
+        exiting()
     }
 
     /// The fount has stopped.
     fn flowStopped(&self, py: Python<'_>, reason: Py<PyAny>) -> PyResult<()> {
         tube::flow_stopped::<PyHost>(py, self.siphon()?, reason);
-        Ok(())
+        exiting()
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
@@ -206,10 +207,14 @@ impl SiphonFount {
             return Err(PyValueError::new_err("a fount cannot flow to itself"));
         }
         // Nothing is delivered before the drain knows where from.
-        let _frozen = Frozen::new(py, siphon);
+        let frozen = Frozen::new(py, siphon);
         tube::flow_to::<PyHost>(py, siphon, Some(downstream));
         if old.as_ref().is_some_and(|old| !old.is(&drain)) {
             leave(slf, old)?;
+            // The old one, or whatever was held back by it, may have sent the flow elsewhere.
+            if !downstream_of(py, siphon)?.is_some_and(|now| now.is(&drain)) {
+                return Ok(None);
+            }
         }
         let next = drain.call_method1(intern!(py, "flowingFrom"), (slf,));
         let next = match next {
@@ -219,6 +224,8 @@ impl SiphonFount {
                 return Err(error);
             }
         };
+        drop(frozen);
+        exiting()?;
         Ok((!next.is_none()).then(|| next.unbind()))
     }
 
@@ -229,8 +236,9 @@ impl SiphonFount {
     }
 
     /// Stops the flow. What waits is dropped; the drain is told when the source has stopped.
-    fn stopFlow(&self, py: Python<'_>) {
+    fn stopFlow(&self, py: Python<'_>) -> PyResult<()> {
         tube::stop_flow::<PyHost>(py, &self.siphon);
+        exiting()
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

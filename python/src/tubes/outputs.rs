@@ -12,7 +12,7 @@ use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 use crate::deferred::Guarded;
 use crate::values::coroutine_type;
 
-use super::parts::{parts, reason_of};
+use super::parts::{exiting, parts, reason_of};
 use super::siphon::Siphon;
 
 /// Outputs that have not all been taken.
@@ -68,7 +68,12 @@ impl Pending {
     }
 
     #[pyo3(signature = (value, error=None))]
-    fn __call__(&self, py: Python<'_>, value: Py<PyAny>, error: Option<Bound<'_, PyAny>>) {
+    fn __call__(
+        &self,
+        py: Python<'_>,
+        value: Py<PyAny>,
+        error: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
         let outcome = match error {
             None => Ok(value),
             Some(error) => Err(PyErr::from_value(error)),
@@ -82,6 +87,7 @@ impl Pending {
         if let Some(siphon) = siphon {
             marotte::tube::wake::<crate::host::PyHost>(py, &siphon);
         }
+        exiting()
     }
 }
 

@@ -1,6 +1,9 @@
 //! What tubes need of Python modules, looked up once.
 
+use std::cell::RefCell;
+
 use marotte::tube::{Error, Problem};
+use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -77,8 +80,26 @@ pub(super) fn parts(py: Python<'_>) -> PyResult<&Parts> {
     })
 }
 
+thread_local! {
+    /// What a tube or drain has raised to end the program.
+    static EXIT: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+}
+
+/// Raises what a tube or drain has raised to end the program. To be called last by whatever Python calls.
+#[inline]
+pub(super) fn exiting() -> PyResult<()> {
+    match EXIT.take() {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
 /// An exception as the reason of a flow.
 pub(super) fn reason_of(py: Python<'_>, error: PyErr) -> Py<PyAny> {
+    // Not meant for the flow alone: whoever has called gets it, too.
+    if error.is_instance_of::<PyKeyboardInterrupt>(py) || error.is_instance_of::<PySystemExit>(py) {
+        EXIT.set(Some(error.clone_ref(py)));
+    }
     let exception = error.into_value(py);
     parts(py)
         .and_then(|parts| parts.raised.call1(py, (&exception,)))

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use crate::deferred::Guarded;
 use crate::host::PyHost;
 
-use super::parts::parts;
+use super::parts::{exiting, parts};
 use super::siphon::Siphon;
 
 /// Holds a flow back until ``unpause`` is called.
@@ -44,10 +44,12 @@ impl Pause {
             ));
         }
         match &self.of {
-            Of::Siphon(siphon) => marotte::tube::resume_flow::<PyHost>(py, siphon),
-            Of::Pauser(pauser) => pauser.get().less(py)?,
+            Of::Siphon(siphon) => {
+                marotte::tube::resume_flow::<PyHost>(py, siphon);
+                exiting()
+            }
+            Of::Pauser(pauser) => pauser.get().less(py),
         }
-        Ok(())
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -13,7 +13,7 @@ use crate::host::PyHost;
 
 use super::facets::{SiphonDrain, SiphonFount};
 use super::host::Tube;
-use super::parts::type_of;
+use super::parts::{exiting, type_of};
 use super::specs::StageTube;
 use super::stages::NativeTube;
 
@@ -134,8 +134,9 @@ impl Siphon {
     }
 
     /// Looks at it again.
-    fn wake(slf: &Bound<'_, Self>) {
+    fn wake(slf: &Bound<'_, Self>) -> PyResult<()> {
         tube::wake::<PyHost>(slf.py(), slf.as_unbound());
+        exiting()
     }
 
     /// How many items wait before it.
