@@ -1073,3 +1073,37 @@ def test_ten_thousand_series_one_after_another():
     assert (drain.received, kinds(drain.stopped), head.stops) == ([1], [StopFlowCalled], 1)
     del head, end, drain, source
     gc.collect()
+
+
+def skipping(item):
+    return skip if item % 2 else item
+
+
+@pytest.mark.parametrize("make", [ThreadTube, SubprocessTube])
+def test_workers_take_no_more_than_they_may(make):
+    async def main():
+        taken = []
+
+        def source():
+            for n in range(1000):
+                taken.append(n)
+                yield n
+
+        class OneOnly(T.Drain):
+            def receive(self, item):
+                super().receive(item)
+                self.pause = self.fount.pauseFlow()
+
+        drain = OneOnly()
+        iteratorFount(source()).flowTo(series(make(skipping, 3))).flowTo(drain)
+        while not drain.received:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert (drain.received, len(taken) <= 6) == ([0], True)
+        drain.pause.unpause()
+        while len(drain.received) < 2:
+            await asyncio.sleep(0.01)
+        assert drain.received == [0, 2]
+        drain.fount.stopFlow()
+
+    asyncio.run(main())
