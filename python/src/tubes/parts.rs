@@ -6,8 +6,8 @@ use marotte::tube::{Error, Problem};
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyType;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
 
 /// What a tube yields to say "nothing".
 #[pyclass(frozen, module = "marotte._core", name = "_Skip")]
